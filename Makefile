@@ -1,0 +1,32 @@
+# make demo   train, measure and picture a small MoBaNet on a synthetic city
+# make test   every test
+# Both create .venv where it is missing and install the tested versions into it.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint
+
+demo: $(INSTALLED)
+	$(BIN)/python demo/run.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(INSTALLED): setup.py $(wildcard requirements/*.txt)
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or 3.12 was not found; pass one: make PYTHON=/path/to/python'; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip -c requirements/tested.txt
+	# an mmcv that is already there, lite or full, stays
+	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("mmcv") is None)' \
+		|| $(BIN)/python -m pip install -r requirements/lite.txt -c requirements/tested.txt
+	$(BIN)/python -m pip install -e '.[tests]' -c requirements/tested.txt
+	touch $@

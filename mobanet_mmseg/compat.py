@@ -1,0 +1,97 @@
+"""What mmcv-lite and torch >= 2.6 need so that MMSegmentation imports, trains, resumes and loads.
+
+Two mends, each of which does nothing where it is not needed:
+
+- mmcv-lite has no compiled ops, yet ``mmseg.models`` imports some. A stand-in for ``mmcv._ext``
+  lets it import; an op that is really called raises an error that names it.
+- torch >= 2.6 reads checkpoints with ``weights_only=True`` and refuses what mmengine writes into
+  its own. The few harmless names are put on torch's allow-list; ``weights_only`` stays on.
+"""
+
+import builtins
+import codecs
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+_HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
+
+
+def mend_stack() -> None:
+    """Make mmseg importable under mmcv-lite and mmengine's checkpoints loadable; idempotent."""
+    if importlib.util.find_spec('mmcv._ext') is None:
+        stand_in_for_compiled_ops()
+    allow_mmengine_checkpoints()
+
+
+class _MissingOps(ModuleType):
+    """Stands for ``mmcv._ext``: every op can be looked up, none can be called."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith('__'):
+            raise AttributeError(name)
+
+        def missing_op(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError(
+                f"The compiled op '{name}' was called, but mmcv-lite has no compiled ops: install "
+                'the full mmcv (`pip uninstall mmcv-lite`, then `pip install "mmcv>=2.0,<2.2"`), '
+                'or choose a model that does not need it.'
+            )
+
+        return missing_op
+
+
+def stand_in_for_compiled_ops() -> None:
+    """Put a module with a real spec in the place of ``mmcv._ext``.
+
+    The spec has no loader, so ``mmengine.utils.dl_utils.mmcv_full_available()`` still says no.
+    """
+    module = _MissingOps('mmcv._ext')
+    module.__spec__ = ModuleSpec('mmcv._ext', None)
+    sys.modules['mmcv._ext'] = module
+
+
+def _history_statistic(owner: type, name: str) -> Callable:
+    """Stand for ``builtins.getattr`` in a checkpoint: HistoryBuffer's statistics, nothing else.
+
+    mmengine pickles ``HistoryBuffer.mean`` as ``getattr(HistoryBuffer, 'mean')``. The real
+    ``getattr`` would open the way to any code, attribute by attribute.
+
+    Raises:
+        ValueError: If anything else is asked for.
+    """
+    if owner is not HistoryBuffer or name not in _HISTORY_STATISTICS:
+        raise ValueError(
+            f'A checkpoint asks for the attribute {name!r} of {owner!r}; only the statistics '
+            f'{_HISTORY_STATISTICS} of mmengine.logging.HistoryBuffer are allowed. '
+            'The file was not written by mmengine: do not load it.'
+        )
+    return builtins.getattr(owner, name)
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Allow what mmengine writes into a checkpoint, under the names of numpy 1 and 2."""
+    multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
+    dtypes = {type(np.dtype(code)) for code in ('?', 'i1', 'u1', 'i4', 'i8', 'f4', 'f8', 'U')}
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (_history_statistic, 'builtins.getattr'),
+            (codecs.encode, '_codecs.encode'),
+            np.ndarray,
+            np.dtype,
+            *sorted(dtypes, key=lambda dtype: dtype.__name__),
+            *(
+                (getattr(multiarray, name), f'numpy.{core}.multiarray.{name}')
+                for name in ('_reconstruct', 'scalar')
+                for core in ('core', '_core')
+            ),
+        ]
+    )

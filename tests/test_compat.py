@@ -1,0 +1,66 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.utils.dl_utils.misc import mmcv_full_available
+
+from mobanet_mmseg.compat import _history_statistic, mend_stack
+
+needs_lite = pytest.mark.skipif(mmcv_full_available(), reason='full mmcv is installed')
+
+
+def test_mmseg_imports_with_its_models_and_apis():
+    code = 'import mobanet_mmseg, mmseg.models, mmseg.apis, mmseg.engine, mmseg.evaluation'
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@needs_lite
+def test_compiled_op_raises_an_error_that_names_it():
+    from mmcv.ops import sigmoid_focal_loss
+
+    with pytest.raises(RuntimeError, match='sigmoid_focal_loss_forward.*full mmcv'):
+        sigmoid_focal_loss(torch.rand(2, 3), torch.tensor([0, 1]))
+
+
+@needs_lite
+def test_mmcv_lite_is_still_known_to_be_lite():
+    mend_stack()
+    assert not mmcv_full_available()
+
+
+def test_what_mmengine_writes_loads_with_weights_only(tmp_path):
+    history = HistoryBuffer([1.0, 3.0], [1, 1])
+    content = {
+        'message_hub': {'log_scalars': {'loss': history}},
+        'values': [np.float64(0.5), np.int64(3), np.array([1.5, 2.5]), np.array([True])],
+    }
+    torch.save(content, tmp_path / 'checkpoint.pth')
+
+    loaded = torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
+
+    assert loaded['message_hub']['log_scalars']['loss'].mean() == 2.0
+    assert loaded['values'][0] == 0.5
+    np.testing.assert_array_equal(loaded['values'][2], [1.5, 2.5])
+
+
+class Thief:
+    """Pickles as getattr(HistoryBuffer, '__init__')."""
+
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, '__init__')
+
+
+def test_checkpoint_that_asks_for_other_attributes_does_not_load(tmp_path):
+    torch.save({'history': Thief()}, tmp_path / 'evil.pth')
+    with pytest.raises(Exception, match='only the statistics'):
+        torch.load(tmp_path / 'evil.pth', weights_only=True)
+
+
+@pytest.mark.parametrize('owner', [HistoryBuffer, str, torch])
+def test_stand_in_for_getattr_gives_nothing_but_statistics(owner):
+    assert _history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
+    with pytest.raises(ValueError, match='do not load it'):
+        _history_statistic(owner, '__class__')
