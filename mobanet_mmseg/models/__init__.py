@@ -1,0 +1,17 @@
+from mobanet_mmseg.models.cpia import CPIA
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
+from mobanet_mmseg.models.mcrm import MCRM
+from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.segmentor import MoBaNet, TiledEncoderDecoder
+
+__all__ = [
+    'CPIA',
+    'DGFM',
+    'MCRM',
+    'DGFMNeck',
+    'MoBaNet',
+    'MultimodalDataPreProcessor',
+    'MultimodalViT',
+    'TiledEncoderDecoder',
+]

@@ -1,0 +1,189 @@
+"""The backbone: one frozen ViT run as two symmetric streams, joined by CPIA before each stage."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mobanet_mmseg.models.cpia import CPIA
+from mobanet_mmseg.models.encoders import build_encoder
+
+
+@MODELS.register_module()
+class MultimodalViT(BaseModule):
+    """Two streams through one frozen ViT.
+
+    Both streams run through the shared blocks as one batch. Stage s is the blocks after the
+    previous tap up to and including tap s; CPIA acts on the patch tokens before each stage.
+
+    Source: MoBaNet (arXiv:2603.17705), Sec. III-A, Eq. 1-4.
+
+    Args:
+        encoder: Config of an mmpretrain ViT; its ``init_cfg`` names the weights.
+        modality_channels: Channels of the optical (always 3) and of the auxiliary image.
+        out_indices: Taps: the blocks whose output leaves, ascending.
+        cpia: Arguments of :class:`CPIA` but ``embed_dims``; ``None`` leaves the streams apart.
+        allow_random_encoder: Run without pretrained weights, for demos and tests.
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        ValueError: If the optical image has not 3 channels, or the taps are not ascending blocks
+            of the encoder.
+    """
+
+    def __init__(
+        self,
+        encoder: dict,
+        modality_channels: Sequence[int] = (3, 1),
+        out_indices: Sequence[int] = (2, 5, 8, 11),
+        cpia: dict | None = None,
+        allow_random_encoder: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if len(modality_channels) != 2 or modality_channels[0] != 3:
+            raise ValueError(
+                f'modality_channels={tuple(modality_channels)}; it is (3, channels of aux): the '
+                'frozen patch embedding takes 3 optical channels, any further band goes into aux.'
+            )
+        self.modality_channels = tuple(modality_channels)
+        self.allow_random_encoder = allow_random_encoder
+        self.encoder = build_encoder(encoder)
+        self.out_indices = tuple(out_indices)
+        self._check_taps()
+        self.encoder.requires_grad_(False)
+        self.encoder.eval()
+        self.aux_embed = AuxPatchEmbed(self.encoder.projection, self.modality_channels[1])
+        self.cpia = None
+        if cpia is not None:
+            self.cpia = nn.ModuleList(
+                CPIA(self.encoder.embed_dims, **cpia) for _ in self.out_indices
+            )
+
+    def _check_taps(self) -> None:
+        taps = self.out_indices
+        ascending = all(a < b for a, b in zip((-1, *taps), taps, strict=False))
+        if not taps or not ascending or taps[-1] >= self.encoder.num_blocks:
+            raise ValueError(
+                f'out_indices={taps}; taps are ascending blocks of the encoder, 0 to '
+                f'{self.encoder.num_blocks - 1}.'
+            )
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.encoder.patch_size
+
+    def init_weights(self) -> None:
+        """Load the encoder's weights and start the aux patch embedding from the encoder's."""
+        super().init_weights()
+        self.aux_embed.start_from(self.encoder.projection)
+
+    def train(self, mode: bool = True) -> 'MultimodalViT':
+        """Set the mode of all but the encoder, which stays in eval mode."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def forward(self, inputs: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Encode a stacked batch.
+
+        Args:
+            inputs: (B, C, H, W), normalised; H and W are multiples of the patch size.
+
+        Returns:
+            ``(rgb_maps, aux_maps)``, one (B, C, h, w) map per tap and stream.
+
+        Raises:
+            RuntimeError: If the encoder never got weights and ``allow_random_encoder`` is not set.
+            ValueError: If the channels or the size do not fit.
+        """
+        self._check_weights()
+        self._check_inputs(inputs)
+        rgb, aux = inputs.split(self.modality_channels, dim=1)
+        patches = torch.cat([self.encoder.projection(rgb), self.aux_embed(aux)])  # (2B, C, h, w)
+        grid = tuple(patches.shape[-2:])
+        tokens = self.encoder.add_positions(patches)
+        maps, first = [], 0
+        for stage, last in enumerate(self.out_indices):
+            if self.cpia is not None:
+                tokens = self._interact(tokens, self.cpia[stage])
+            tokens = self.encoder.run_blocks(tokens, first, last, grid)
+            maps.append(self.encoder.tap(tokens, grid))
+            first = last + 1
+        rgb_maps, aux_maps = zip(*(stage.chunk(2) for stage in maps), strict=True)
+        return rgb_maps, aux_maps
+
+    def _interact(self, tokens: Tensor, cpia: CPIA) -> Tensor:
+        """Apply CPIA to the patch tokens of (2B, T + N, C) tokens; special tokens pass by."""
+        num_special = self.encoder.num_special_tokens
+        special, patches = tokens[:, :num_special], tokens[:, num_special:]
+        patches = torch.cat(cpia(*patches.chunk(2)))
+        return torch.cat([special.to(patches.dtype), patches], dim=1)
+
+    def _check_weights(self) -> None:
+        if not (self.encoder.weights_given or self.allow_random_encoder):
+            raise RuntimeError(
+                'The frozen encoder was never given weights, so it would stay random: set '
+                'model.backbone.encoder.init_cfg=dict(type="Pretrained", checkpoint=FILE) and '
+                'train through the runner (or call model.init_weights()), load a checkpoint that '
+                'holds the encoder, or set allow_random_encoder=True for a demo or a test.'
+            )
+
+    def _check_inputs(self, inputs: Tensor) -> None:
+        _, channels, height, width = inputs.shape
+        if channels != sum(self.modality_channels):
+            raise ValueError(
+                f'MultimodalViT got {channels} channels, modality_channels='
+                f'{self.modality_channels} expects {sum(self.modality_channels)}.'
+            )
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f'MultimodalViT got {height} x {width} pixels, not multiples of its patch size '
+                f'{self.patch_size}: set size_divisor={self.patch_size} in the data_preprocessor '
+                'and use the segmentor MoBaNet or TiledEncoderDecoder, which pad and crop back.'
+            )
+
+
+class AuxPatchEmbed(nn.Module):
+    """The auxiliary stream's own, trainable patch embedding.
+
+    One channel is repeated to the encoder's three. Any other number gets filters of its own, which
+    start from the pretrained ones' mean over their channels, scaled so that the same value in all
+    channels gives the same token as before.
+
+    Source: MoBaNet (arXiv:2603.17705), Eq. 2.
+
+    Args:
+        projection: The encoder's patch embedding.
+        channels: Channels of the auxiliary image.
+    """
+
+    def __init__(self, projection: nn.Conv2d, channels: int) -> None:
+        super().__init__()
+        self.repeats = projection.in_channels if channels == 1 else 1
+        self.projection = nn.Conv2d(
+            channels * self.repeats,
+            projection.out_channels,
+            projection.kernel_size,
+            projection.stride,
+            bias=projection.bias is not None,
+        )
+        self.start_from(projection)
+
+    @torch.no_grad()
+    def start_from(self, projection: nn.Conv2d) -> None:
+        """Copy the weights of an RGB patch embedding."""
+        weight, channels = projection.weight, self.projection.in_channels
+        if channels != weight.shape[1]:
+            mean = weight.mean(dim=1, keepdim=True) * weight.shape[1] / channels
+            weight = mean.expand(-1, channels, -1, -1)
+        self.projection.weight.copy_(weight)
+        if projection.bias is not None:
+            self.projection.bias.copy_(projection.bias)
+
+    def forward(self, aux: Tensor) -> Tensor:
+        """Embed a (B, Ca, H, W) image into a (B, C, h, w) map of patches."""
+        return self.projection(aux.repeat(1, self.repeats, 1, 1))
