@@ -1,0 +1,3 @@
+from mobanet_mmseg.datasets import isprs, loading, masking, multimodal
+
+__all__ = ['isprs', 'loading', 'masking', 'multimodal']

@@ -1,0 +1,204 @@
+"""Reads rasters by windows: the one way by which training, tests and prediction get their pixels.
+
+Sizes are (height, width) and windows (row, col, height, width), pixels; bands are counted from 1.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rasterio.errors import RasterioIOError
+from rasterio.windows import Window
+
+from mobanet_mmseg.datasets.raster_files import (
+    Handle,
+    RasterInfo,
+    gdal_settings,
+    open_raster,
+    read_info,
+)
+from mobanet_mmseg.modalities import scale_aux, stack_modalities
+
+__all__ = [
+    'MAX_EDGE',
+    'RasterInfo',
+    'check_bands',
+    'check_sizes',
+    'read_info',
+    'read_stack',
+    'read_window',
+]
+
+MAX_EDGE = 1  # pixels per side by which the rasters of one tile may differ: Potsdam's DSMs do
+
+Bands = Sequence[int]
+PixelWindow = tuple[int, int, int, int]
+AuxRange = tuple[float | Sequence[float], float | Sequence[float]]
+
+
+def check_sizes(info: RasterInfo, reference: RasterInfo) -> None:
+    """Refuse two rasters of one tile whose sizes differ by more than ``MAX_EDGE`` a side.
+
+    Args:
+        info: Header of the raster that is to fit.
+        reference: Header of the raster that it is to fit on.
+
+    Raises:
+        ValueError: If they differ by more.
+    """
+    if _differs(info, (reference.height, reference.width)):
+        raise ValueError(
+            f'{info.path} has {info.height} x {info.width} pixels and {reference.path} '
+            f'{reference.height} x {reference.width}; they may differ by {MAX_EDGE} a side: give '
+            'the raster of the same tile, or warp it onto the same grid.'
+        )
+
+
+def read_window(
+    path: str | Path,
+    bands: Bands,
+    window: PixelWindow | None = None,
+    shape: tuple[int, int] | None = None,
+    *,
+    nodata_to_nan: bool = False,
+) -> np.ndarray:
+    """Read one window of a raster, and nothing else of it.
+
+    Args:
+        path: Any raster that GDAL opens.
+        bands: Numbers of the bands, in the order of the result's channels.
+        window: Window within ``shape``; None is all of it.
+        shape: Size of the tile's reference raster. A raster that is smaller by at most
+            ``MAX_EDGE`` a side is continued by its edge, a larger one is cropped. None is the
+            raster's own size.
+        nodata_to_nan: Whether nodata, masked and infinite values become NaN, in a result of
+            float32 or float64.
+
+    Returns:
+        (h, w, number of bands) array of the raster's own dtype.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is unreadable, a band or the window lies outside of it, or its
+            size differs from ``shape`` by more.
+    """
+    handle = open_raster(path)
+    info = handle.info
+    check_bands(info, bands)
+    height, width = shape or (info.height, info.width)
+    if _differs(info, (height, width)):
+        raise ValueError(
+            f'{info.path} has {info.height} x {info.width} pixels, but {height} x {width} are '
+            f'expected, at most {MAX_EDGE} more or less a side: give the raster of the same tile.'
+        )
+    row, col, h, w = window or (0, 0, height, width)
+    if min(row, col) < 0 or min(h, w) < 1 or row + h > height or col + w > width:
+        raise ValueError(
+            f'The window (row, col, height, width) = {(row, col, h, w)} leaves {info.path} of '
+            f'{height} x {width} pixels: give one inside.'
+        )
+    top, left = min(row, info.height - 1), min(col, info.width - 1)
+    bottom, right = min(row + h, info.height), min(col + w, info.width)
+    inner = Window(left, top, right - left, bottom - top)
+    values = _read(handle, bands, inner, nodata_to_nan)
+    missing = h - (bottom - top), w - (right - left)
+    if any(missing):
+        values = np.pad(values, ((0, 0), (0, missing[0]), (0, missing[1])), mode='edge')
+    return np.moveaxis(values, 0, -1)
+
+
+def read_stack(
+    img_path: str | Path,
+    aux_path: str | Path,
+    *,
+    img_bands: Bands,
+    aux_bands: Bands,
+    aux_range: AuxRange | None,
+    window: PixelWindow | None = None,
+) -> np.ndarray:
+    """Read one window of a tile as a stacked sample.
+
+    The auxiliary raster is fitted to the optical one (see ``read_window``); its nodata, NaN and
+    infinite values become 0, after the scaling.
+
+    Args:
+        img_path: Optical raster.
+        aux_path: Auxiliary raster on the same grid.
+        img_bands: Bands of the optical raster, in the order of the channels.
+        aux_bands: Bands of the auxiliary raster, likewise.
+        aux_range: Values that become 0 and 1, in the unit of the raster, each one number or one
+            per band; None leaves the values as they are.
+        window: Window of the optical raster; None is all of it.
+
+    Returns:
+        (h, w, len(img_bands) + len(aux_bands)) float32.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is unreadable, or the two do not fit.
+    """
+    info = read_info(img_path)
+    check_sizes(read_info(aux_path), info)
+    img = read_window(img_path, img_bands, window)
+    shape = (info.height, info.width)
+    aux = read_window(aux_path, aux_bands, window, shape, nodata_to_nan=True)
+    if aux_range is not None:
+        aux = scale_aux(aux, *aux_range)
+    return stack_modalities(img, aux)
+
+
+def check_bands(info: RasterInfo, bands: Bands) -> None:
+    """Refuse bands that a raster does not have.
+
+    Args:
+        info: The raster's header.
+        bands: Numbers of the bands, counted from 1.
+
+    Raises:
+        ValueError: If there is none, or the raster lacks one, or holds complex numbers.
+    """
+    if not bands or min(bands) < 1 or max(bands) > info.count:
+        raise ValueError(
+            f'{info.path} has {info.count} band(s), but {tuple(bands)} are asked for: state bands '
+            'that it has, counted from 1 (img_bands and aux_bands of the dataset), or give the '
+            'right file.'
+        )
+    if info.dtype.startswith('complex'):
+        raise ValueError(
+            f'{info.path} holds {info.dtype} numbers where real ones are expected: give the '
+            'amplitude, in decibels for SAR.'
+        )
+
+
+def _differs(info: RasterInfo, shape: tuple[int, int]) -> bool:
+    return max(abs(info.height - shape[0]), abs(info.width - shape[1])) > MAX_EDGE
+
+
+def _read(handle: Handle, bands: Bands, window: Window, nodata_to_nan: bool) -> np.ndarray:
+    """Read (bands, h, w) values of a window that lies inside the raster."""
+    bands = list(bands)
+    try:
+        with gdal_settings():
+            values = handle.dataset.read(bands, window=window)
+            if not nodata_to_nan:
+                return values
+            masks = {
+                channel: handle.dataset.read_masks(band, window=window)
+                for channel, band in enumerate(bands)
+                if handle.masked[band - 1]
+            }
+    except RasterioIOError as error:
+        raise ValueError(
+            f'{handle.info.path} is damaged at {window} (GDAL says: {error.__cause__ or error}): '
+            'copy or download it again.'
+        ) from error
+    floats = values.astype(np.result_type(values.dtype, np.float32))  # a copy: values stays
+    with np.errstate(over='ignore'):  # a nodata of float64 in a raster of float32
+        for channel, band in enumerate(bands):
+            nodata = handle.info.nodata[band - 1]
+            if nodata is not None:
+                floats[channel][values[channel] == nodata] = np.nan
+            if channel in masks:
+                floats[channel][masks[channel] == 0] = np.nan
+    floats[~np.isfinite(floats)] = np.nan
+    return floats

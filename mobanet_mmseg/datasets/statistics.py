@@ -1,0 +1,188 @@
+"""Least and greatest value of auxiliary rasters, computed once and kept beside the data."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from rich.progress import track
+
+from mobanet_mmseg.datasets.rasters import AuxRange, check_bands, read_info, read_window
+
+STATISTICS_FILE = 'aux_statistics.json'
+CHUNK_BYTES = 16_000_000
+
+_known: dict[str, dict[str, Any]] = {}  # entries by path, for folders that cannot be written to
+_unwritable: set[Path] = set()
+
+
+class AuxStatistics(NamedTuple):
+    """Range of one auxiliary raster; nodata, NaN and infinite values are left out.
+
+    Args:
+        low: Least value of each band, in the raster's unit.
+        high: Greatest value of each band.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def aux_ranges(
+    paths: Sequence[str], bands: Sequence[int], aux_range: str | AuxRange | None
+) -> list[AuxRange | None]:
+    """Say for each auxiliary raster which values become 0 and 1.
+
+    Args:
+        paths: The rasters.
+        bands: Numbers of the bands, counted from 1.
+        aux_range: ``'tile'`` for each raster's own least and greatest value, a pair
+            ``(low, high)`` for one range of all, None for no scaling.
+
+    Returns:
+        One ``(low, high)`` or None per raster.
+
+    Raises:
+        ValueError: If ``aux_range`` is none of these, or a raster has no range.
+    """
+    if aux_range == 'tile':
+        return [tuple(statistics) for statistics in aux_statistics(paths, bands)]
+    if aux_range is not None:
+        if isinstance(aux_range, str) or len(aux_range) != 2 or not np.all(np.less(*aux_range)):
+            raise ValueError(
+                f"Got aux_range={aux_range!r}: give 'tile', a pair (low, high) in the unit of the "
+                'auxiliary raster, or None.'
+            )
+        aux_range = tuple(aux_range)
+    return [aux_range] * len(paths)
+
+
+def aux_statistics(paths: Sequence[str], bands: Sequence[int] = (1,)) -> list[AuxStatistics]:
+    """Find the range of each auxiliary raster.
+
+    What is known is read from ``aux_statistics.json`` beside the rasters; the rest is computed
+    block by block and added to that file. An entry holds as long as its raster's size, time and
+    nodata value are the same.
+
+    Args:
+        paths: The rasters.
+        bands: Numbers of the bands, counted from 1.
+
+    Raises:
+        ValueError: If a band of a raster has no valid value, or only one.
+    """
+    paths = [os.fspath(path) for path in paths]
+    for path in paths:
+        check_bands(read_info(path), bands)
+    by_folder: dict[Path, list[str]] = {}
+    for path in paths:
+        by_folder.setdefault(Path(path).parent, []).append(path)
+    for folder, members in by_folder.items():
+        _update(folder, members)
+    return [_range(path, bands) for path in paths]
+
+
+def _update(folder: Path, paths: list[str]) -> None:
+    """Bring the entries of a folder's rasters up to date, in memory and in its file."""
+    stale = [path for path in paths if not _is_fresh(_known.get(path), path)]
+    if not stale:
+        return
+    stored = _load(folder)
+    _known.update({path: stored[Path(path).name] for path in stale if Path(path).name in stored})
+    stale = [path for path in stale if not _is_fresh(_known.get(path), path)]
+    done = {}
+    shown = len(stale) > 1 and is_main_process()
+    try:
+        for path in track(stale, 'Range of the auxiliary rasters', disable=not shown):
+            _known[path] = done[Path(path).name] = _compute(path)
+    finally:  # an interrupted run goes on from here
+        if done:
+            _store(folder, done)
+
+
+def _fingerprint(path: str) -> dict[str, Any]:
+    stat = Path(path).stat()
+    nodata = [None if value is None else repr(value) for value in read_info(path).nodata]
+    return {'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns, 'nodata': nodata}
+
+
+def _is_fresh(entry: Any, path: str) -> bool:
+    fingerprint = _fingerprint(path)
+    if not isinstance(entry, dict) or any(entry.get(k) != v for k, v in fingerprint.items()):
+        return False
+    count = read_info(path).count
+    return all(
+        isinstance(values := entry.get(key), list)
+        and len(values) == count
+        and all(value is None or isinstance(value, float) for value in values)
+        for key in ('min', 'max')
+    )
+
+
+def _compute(path: str) -> dict[str, Any]:
+    info = read_info(path)
+    low = np.full(info.count, np.nan)
+    high = np.full(info.count, np.nan)
+    rows = max(1, CHUNK_BYTES // (info.width * info.count * np.dtype(info.dtype).itemsize))
+    for row in range(0, info.height, rows):
+        window = (row, 0, min(rows, info.height - row), info.width)
+        values = read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
+        low = np.fmin(low, np.fmin.reduce(values, axis=(0, 1)))
+        high = np.fmax(high, np.fmax.reduce(values, axis=(0, 1)))
+    limits = {
+        key: [None if math.isnan(value) else float(value) for value in values]
+        for key, values in (('min', low), ('max', high))
+    }
+    return _fingerprint(path) | limits
+
+
+def _range(path: str, bands: Sequence[int]) -> AuxStatistics:
+    low = [_known[path]['min'][band - 1] for band in bands]
+    high = [_known[path]['max'][band - 1] for band in bands]
+    for band, least, greatest in zip(bands, low, high, strict=True):
+        if least is None:
+            raise ValueError(
+                f'{path} holds no valid value in band {band} (all of it is nodata, NaN or '
+                'infinite): give the right file, or leave the tile out of the split.'
+            )
+        if least == greatest:
+            raise ValueError(
+                f'{path} is constant in band {band} (all valid values are {least}) and cannot be '
+                'scaled to 0..1: give the right file, leave the tile out of the split, or set '
+                'aux_range to a pair (low, high).'
+            )
+    return AuxStatistics(tuple(low), tuple(high))
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    """A folder's stored entries; a file that is missing or corrupt holds none."""
+    try:
+        stored = json.loads((folder / STATISTICS_FILE).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _store(folder: Path, done: dict[str, Any]) -> None:
+    """Add entries to a folder's file, keeping what another process has added meanwhile."""
+    path = folder / STATISTICS_FILE
+    beside = folder / f'.{STATISTICS_FILE}.{os.getpid()}'
+    try:
+        beside.write_text(json.dumps(_load(folder) | done, indent=1), encoding='utf-8')
+        os.replace(beside, path)  # noqa: PTH105  (the call that is atomic)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if folder not in _unwritable:
+            _unwritable.add(folder)
+            print_log(
+                f'{path} cannot be written ({error.strerror}): the ranges of the auxiliary '
+                'rasters are computed again in each run; make the folder writable to keep them.',
+                logger='current',
+                level=logging.WARNING,
+            )

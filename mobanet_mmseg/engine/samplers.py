@@ -1,0 +1,88 @@
+"""An epoch of random windows."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmseg.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
+
+
+@DATA_SAMPLERS.register_module()
+class RandomWindowSampler(Sampler):
+    """Draws windows at random, each of all tiles' possible windows as likely as any other.
+
+    The windows of an epoch follow from the seed and the epoch's number alone: a resumed training
+    goes on with the very windows of the epoch, and reads none of the past ones again. The
+    processes of a distributed training share one sequence.
+
+    Args:
+        dataset: Tiles to draw from.
+        num_samples: Windows of an epoch, over all processes; rounded up to the same number in
+            each.
+        window_size: Height and width of a window, pixels; one number for both.
+        seed: Seed, the same in all processes; None draws one.
+
+    Raises:
+        ValueError: If a tile is smaller than the window, or the arguments are of another kind.
+    """
+
+    def __init__(
+        self,
+        dataset: MultimodalSegDataset,
+        num_samples: int,
+        window_size: int | tuple[int, int],
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(dataset, MultimodalSegDataset):
+            raise ValueError(
+                'RandomWindowSampler draws from a MultimodalSegDataset and got a '
+                f'{type(dataset).__name__}: name the dataset without a wrapper, and the length of '
+                'an epoch by num_samples.'
+            )
+        if num_samples < 1:
+            raise ValueError(f'RandomWindowSampler got num_samples={num_samples}: give 1 or more.')
+        self.rank, self.world_size = get_dist_info()
+        self.num_samples = math.ceil(num_samples / self.world_size)
+        self.seed = sync_random_seed() if seed is None else seed
+        self.epoch = 0
+        one_number = isinstance(window_size, int)
+        self.window_size = (window_size, window_size) if one_number else tuple(window_size)
+        # rows and columns where a window of each tile can begin, (number of tiles, 2)
+        self.places = np.array([self._places(*dataset.tile_size(i)) for i in range(len(dataset))])
+
+    def __iter__(self) -> Iterator[WindowIndex]:
+        """Draw this process's windows of the epoch."""
+        until = np.cumsum(self.places.prod(axis=1))
+        rng = np.random.default_rng([self.seed, self.epoch])
+        drawn = rng.integers(until[-1], size=self.num_samples * self.world_size)
+        for place in drawn[self.rank :: self.world_size]:
+            tile = int(np.searchsorted(until, place, side='right'))
+            within = int(place - (until[tile - 1] if tile else 0))
+            row, col = divmod(within, int(self.places[tile, 1]))
+            yield WindowIndex(tile, row, col, *self.window_size)
+
+    def __len__(self) -> int:
+        """Windows of an epoch in this process."""
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose windows are drawn.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+        """
+        self.epoch = epoch
+
+    def _places(self, path: str, height: int, width: int) -> tuple[int, int]:
+        h, w = self.window_size
+        if height < h or width < w:
+            raise ValueError(
+                f'{path} has {height} x {width} pixels, fewer than the window of {h} x {w}: give '
+                'a smaller window_size (crop_size in the configs), or leave the tile out of the '
+                'split.'
+            )
+        return height - h + 1, width - w + 1

@@ -1,0 +1,127 @@
+"""What a stacked sample is: the optical channels first, then the auxiliary ones, in one array.
+
+Training, tests and prediction all scale and stack through these functions, so that a window of a
+raster is the same numbers wherever it is read.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def scale_aux(
+    aux: np.ndarray, low: float | Sequence[float], high: float | Sequence[float]
+) -> np.ndarray:
+    """Scale an auxiliary image so that ``low`` becomes 0 and ``high`` becomes 1.
+
+    Values outside of the range are not clipped. What is not a finite number becomes 0.
+
+    Args:
+        aux: (H, W, C) values in any unit, for example metres.
+        low: Value that becomes 0, in the unit of ``aux``; one number, or one per channel.
+        high: Value that becomes 1, likewise.
+
+    Returns:
+        (H, W, C) float32.
+
+    Raises:
+        ValueError: If ``high`` is not above ``low``, or their number does not fit the channels.
+    """
+    dtype = np.result_type(aux.dtype, np.float32)  # float64 keeps large integers apart
+    low, high = np.asarray(low, dtype), np.asarray(high, dtype)
+    channels = aux.shape[-1]
+    if any(limit.ndim and limit.shape != (channels,) for limit in (low, high)):
+        raise ValueError(
+            f'The auxiliary image has {channels} channels, but the range ({low}, {high}) has '
+            f'another number: give one number, or {channels} of them.'
+        )
+    if not np.all(low < high):
+        raise ValueError(f'The range ({low}, {high}) is empty: give a low below its high.')
+    scaled = (aux.astype(dtype, copy=False) - low) / (high - low)
+    return _finite(scaled).astype(np.float32, copy=False)
+
+
+def stack_modalities(img: np.ndarray, aux: np.ndarray) -> np.ndarray:
+    """Stack an optical and an auxiliary image; what is not a finite number becomes 0.
+
+    Args:
+        img: (H, W, C1) optical image, R G B as 0..255.
+        aux: (H, W, C2) auxiliary image, scaled.
+
+    Returns:
+        (H, W, C1 + C2) float32, C-contiguous.
+
+    Raises:
+        ValueError: If the two differ in height or width.
+    """
+    if img.shape[:2] != aux.shape[:2]:
+        raise ValueError(
+            f'The optical image is {img.shape[0]} x {img.shape[1]} pixels and the auxiliary one '
+            f'{aux.shape[0]} x {aux.shape[1]}: stack images of one size.'
+        )
+    channels = img.shape[2]
+    stacked = np.empty((*img.shape[:2], channels + aux.shape[2]), np.float32)
+    stacked[..., :channels] = _finite(img)
+    stacked[..., channels:] = _finite(aux)
+    return stacked
+
+
+def sample_rectangle(
+    height: int,
+    width: int,
+    area_ratio: tuple[float, float],
+    aspect_ratio: tuple[float, float],
+    rng: np.random.Generator | np.random.RandomState,
+) -> tuple[int, int, int, int]:
+    """Draw a rectangle inside an image: its area, then its aspect, then its place.
+
+    The area is uniform and exact to the rounding of one side; the aspect is uniform in its
+    logarithm, so that tall and wide are equally likely, and gives way where the rectangle would
+    not fit; every place is equally likely.
+
+    Args:
+        height: Height of the image, pixels.
+        width: Width of the image, pixels.
+        area_ratio: Least and greatest fraction of H * W.
+        aspect_ratio: Least and greatest height / width.
+        rng: Source of the random numbers.
+
+    Returns:
+        ``(y, x, h, w)``, pixels.
+
+    Raises:
+        ValueError: If an interval is empty or leaves 0..1 (area) or the positive numbers (aspect).
+    """
+    check_rectangle(area_ratio, aspect_ratio)
+    area = rng.uniform(*area_ratio) * height * width
+    aspect = math.exp(rng.uniform(math.log(aspect_ratio[0]), math.log(aspect_ratio[1])))
+    aspect = min(max(aspect, area / width**2), height**2 / area)
+    h = min(max(round(math.sqrt(area * aspect)), 1), height)
+    w = min(max(round(area / h), 1), width)
+    y = int(rng.uniform(0, 1) * (height - h + 1))
+    x = int(rng.uniform(0, 1) * (width - w + 1))
+    return y, x, h, w
+
+
+def check_rectangle(area_ratio: tuple[float, float], aspect_ratio: tuple[float, float]) -> None:
+    """Refuse intervals from which no rectangle can be drawn.
+
+    Args:
+        area_ratio: Least and greatest fraction of H * W.
+        aspect_ratio: Least and greatest height / width.
+
+    Raises:
+        ValueError: If an interval is empty or leaves 0..1 (area) or the positive numbers (aspect).
+    """
+    if not 0 < area_ratio[0] <= area_ratio[1] <= 1:
+        raise ValueError(f'Got area_ratio={area_ratio}: give (least, greatest) within 0..1.')
+    if not 0 < aspect_ratio[0] <= aspect_ratio[1]:
+        raise ValueError(f'Got aspect_ratio={aspect_ratio}: give (least, greatest) above 0.')
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """The same values with 0 where they are not finite; integers pass as they are."""
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    return np.where(np.isfinite(values), values, values.dtype.type(0))

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from mobanet_mmseg.modalities import sample_rectangle, scale_aux, stack_modalities
+
+
+def test_heights_are_scaled_by_their_range_and_holes_become_zero():
+    heights = np.array([[[30.0], [45.0], [60.0]], [[np.nan], [np.inf], [33.0]]], np.float32)
+    scaled = scale_aux(heights, 30, 60)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled[..., 0], [[0, 0.5, 1], [0, 0, 0.1]], atol=1e-6)
+
+
+def test_each_band_has_its_own_range_and_values_outside_are_not_clipped():
+    aux = np.array([[[0, 100], [20, 400]]], np.int16)
+    np.testing.assert_allclose(scale_aux(aux, (0, 200), (10, 300)), [[[0, -1], [2, 2]]])
+
+
+def test_bytes_do_not_wrap_below_the_range():
+    np.testing.assert_allclose(scale_aux(np.array([[[10]]], np.uint8), 20, 40), [[[-0.5]]])
+
+
+def test_large_integers_keep_their_differences():
+    aux = np.array([[[2**30], [2**30 + 1]]], np.int32)
+    np.testing.assert_array_equal(scale_aux(aux, 2**30, 2**30 + 2)[0, :, 0], [0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ('limits', 'said'), [((5, 5), 'empty'), ((6, 5), 'empty'), (((1, 2), 3), 'another number')]
+)
+def test_a_range_that_does_not_fit_is_refused(limits, said):
+    with pytest.raises(ValueError, match=said):
+        scale_aux(np.zeros((2, 3, 1), np.float32), *limits)
+
+
+def test_the_stack_holds_optical_then_auxiliary_channels_and_no_holes():
+    img = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    aux = np.array([[0, 0.5, 1], [0.25, np.nan, -np.inf]], np.float32)[..., None]
+    stacked = stack_modalities(img, aux)
+    assert stacked.shape == (2, 3, 4) and stacked.dtype == np.float32
+    assert stacked.flags.c_contiguous
+    np.testing.assert_array_equal(stacked[1, 2], [15, 16, 17, 0])
+    np.testing.assert_array_equal(stacked[..., 3], [[0, 0.5, 1], [0.25, 0, 0]])
+
+
+def test_images_of_two_sizes_are_not_stacked():
+    with pytest.raises(ValueError, match='2 x 3 pixels and the auxiliary one 3 x 2'):
+        stack_modalities(np.zeros((2, 3, 3)), np.zeros((3, 2, 1)))
+
+
+@pytest.mark.parametrize('rng_of', [np.random.default_rng, np.random.RandomState])
+def test_a_rectangle_lies_inside_with_its_area_and_aspect(rng_of):
+    for seed in range(100):
+        y, x, h, w = sample_rectangle(60, 90, (0.1, 0.3), (0.5, 2.0), rng_of(seed))
+        assert y >= 0 and x >= 0 and y + h <= 60 and x + w <= 90
+        assert 0.1 * 5400 - h / 2 <= h * w <= 0.3 * 5400 + h / 2  # w is rounded once
+        assert 0.5 - 0.05 <= h / w <= 2 + 0.1
+
+
+def test_a_rectangle_reaches_every_corner_of_the_image():
+    rng = np.random.default_rng(0)
+    boxes = np.array([sample_rectangle(12, 20, (0.1, 0.3), (0.5, 2), rng) for _ in range(2000)])
+    y, x, h, w = boxes.T
+    assert y.min() == 0 and x.min() == 0 and (y + h).max() == 12 and (x + w).max() == 20
+
+
+def test_the_area_wins_where_the_aspect_does_not_fit():
+    y, x, h, w = sample_rectangle(10, 100, (0.5, 0.5), (4.0, 4.0), np.random.default_rng(0))
+    assert (y, h, w) == (0, 10, 50) and 0 <= x <= 50
+
+
+def test_the_whole_image_can_be_the_rectangle():
+    box = sample_rectangle(7, 11, (1.0, 1.0), (0.5, 2.0), np.random.default_rng(3))
+    assert box == (0, 0, 7, 11)
+
+
+@pytest.mark.parametrize(
+    ('area', 'aspect'),
+    [
+        ((0, 0.3), (1, 1)),
+        ((0.3, 0.1), (1, 1)),
+        ((0.1, 1.1), (1, 1)),
+        ((0.1, 0.3), (2, 1)),
+        ((0.1, 0.3), (0, 1)),
+    ],
+)
+def test_intervals_without_a_rectangle_are_refused(area, aspect):
+    with pytest.raises(ValueError, match=r'give \(least, greatest\)'):
+        sample_rectangle(10, 12, area, aspect, np.random.default_rng(0))
