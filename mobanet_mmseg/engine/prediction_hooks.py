@@ -1,0 +1,221 @@
+"""Hooks that write predictions: as GeoTIFFs, and as pictures of both modalities."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+from rasterio.windows import Window
+from rasterio.windows import transform as window_transform
+from torch import Tensor
+
+from mobanet_mmseg.datasets.rasters import read_info
+from mobanet_mmseg.inference.geotiff import write_labels
+from mobanet_mmseg.visualization.pictures import draw_panels, render_panels
+
+
+@HOOKS.register_module()
+class SavePredictionHook(Hook):
+    """Writes each test sample's label map as an indexed GeoTIFF.
+
+    A file has the stem of its optical raster, and the raster's CRS and transform; that of a window
+    also has the window's first row and column in its name and its own transform.
+
+    Args:
+        out_dir: Folder of the label maps.
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = Path(out_dir)
+        self.sources: dict[str, str] = {}  # name of a label map -> optical raster
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Write the label maps of one batch.
+
+        Args:
+            runner: Knows the classes and the palette.
+            batch_idx: Not used.
+            data_batch: Not used.
+            outputs: Samples with ``pred_sem_seg`` (1, H, W) and ``img_path``.
+
+        Raises:
+            OSError: If a file cannot be written.
+            ValueError: If two rasters have one name, or a prediction is not on its raster's grid.
+        """
+        legend = _legend(runner)
+        for sample in outputs or ():
+            name = f'{_name(sample)}.tif'
+            source = self.sources.setdefault(name, sample.img_path)
+            if source != sample.img_path:
+                raise ValueError(
+                    f'{source} and {sample.img_path} would both be written to '
+                    f'{self.out_dir / name}: test them one after the other.'
+                )
+            labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+            info = read_info(sample.img_path)
+            row, column, height, width = sample.get('window') or (0, 0, info.height, info.width)
+            if labels.shape != (height, width):
+                raise ValueError(
+                    f'The prediction of {sample.img_path} is {labels.shape} pixels, but '
+                    f"{(height, width)} were read: keep ori_shape (and 'window') in the "
+                    'meta_keys of PackSegInputs.'
+                )
+            transform = window_transform(Window(column, row, width, height), info.transform)
+            write_labels(self.out_dir / name, labels, crs=info.crs, transform=transform, **legend)
+
+
+@HOOKS.register_module()
+class MultimodalVisualizationHook(Hook):
+    """Draws optical image, hillshade, truth, prediction and errors of validation and test samples.
+
+    The images are those of the data batch, before normalisation, so that any raster, window or
+    augmentation is drawn as the model got it.
+
+    Args:
+        draw: Draw at all; the tools set it.
+        interval: Draws the samples of every such batch.
+        out_dir: Folder of the pictures; without one they go to the runner's visualizer, and so to
+            each of its backends.
+        modality_channels: Channels of the optical and of the auxiliary image.
+    """
+
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 1,
+        out_dir: str | None = None,
+        modality_channels: Sequence[int] = (3, 1),
+    ) -> None:
+        self.draw = draw
+        self.interval = interval
+        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.modality_channels = tuple(modality_channels)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Draw the samples of a validation batch.
+
+        Args:
+            runner: Knows the classes, the palette and the iteration.
+            batch_idx: Index of the batch.
+            data_batch: Has the stacked images, (C, H, W) each, in ``inputs``.
+            outputs: Samples with ``pred_sem_seg`` and, with labels, ``gt_sem_seg``.
+        """
+        self._draw_batch(runner, batch_idx, data_batch, outputs or (), f'val_{runner.iter}_')
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Draw the samples of a test batch.
+
+        Args:
+            runner: Knows the classes and the palette.
+            batch_idx: Index of the batch.
+            data_batch: Has the stacked images, (C, H, W) each, in ``inputs``.
+            outputs: Samples with ``pred_sem_seg`` and, with labels, ``gt_sem_seg``.
+        """
+        self._draw_batch(runner, batch_idx, data_batch, outputs or (), '')
+
+    def _draw_batch(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict,
+        outputs: Sequence[SegDataSample],
+        prefix: str,
+    ) -> None:
+        if not self.draw or not self.every_n_inner_iters(batch_idx, self.interval):
+            return
+        legend = _legend(runner)
+        for image, sample in self._pairs(data_batch, outputs):
+            layers = self._layers(image, sample)
+            name = f'{prefix}{_name(sample)}'
+            if self.out_dir is None:
+                picture = render_panels(**layers, **legend)
+                runner.visualizer.add_image(name, picture, step=runner.iter)
+            else:
+                draw_panels(self.out_dir / f'{name}.png', **layers, **legend)
+
+    @staticmethod
+    def _pairs(
+        data_batch: dict, outputs: Sequence[SegDataSample]
+    ) -> Iterator[tuple[Tensor, SegDataSample]]:
+        """Pair each output with its stacked image.
+
+        With test-time augmentation ``inputs`` holds one batch per augmentation: the one that is
+        neither flipped nor resized is drawn.
+        """
+        batches = data_batch['inputs']
+        batches = [batches] if isinstance(batches[0], Tensor) else batches
+        samples = data_batch['data_samples']
+        samples = [samples] if isinstance(samples[0], SegDataSample) else samples
+        for index, output in enumerate(outputs):
+            shape = output.pred_sem_seg.data.shape[-2:]
+            plain = [
+                images[index]
+                for images, metas in zip(batches, samples, strict=True)
+                if images[index].shape[-2:] == shape and not metas[index].get('flip', False)
+            ]
+            if not plain:
+                raise ValueError(
+                    f'{output.img_path} was given to the model only flipped or resized, and cannot '
+                    'be drawn beside its prediction: add the image as it is to the augmentations, '
+                    'or set draw=False.'
+                )
+            yield plain[0], output
+
+    def _layers(self, image: Tensor, sample: SegDataSample) -> dict[str, Any]:
+        """Split a (C, H, W) sample into the layers of a picture."""
+        optical, auxiliary = self.modality_channels
+        if image.shape[0] != optical + auxiliary:
+            raise ValueError(
+                f'{sample.img_path} has {image.shape[0]} channels where modality_channels='
+                f'{self.modality_channels} are to be drawn: set modality_channels of '
+                'MultimodalVisualizationHook to those of the model.'
+            )
+        stack = image.cpu().numpy().transpose(1, 2, 0)
+        labelled = 'gt_sem_seg' in sample
+        return {
+            'rgb': stack[..., :optical],
+            'aux': stack[..., optical:],
+            'truth': sample.gt_sem_seg.data[0].cpu().numpy() if labelled else None,
+            'prediction': sample.pred_sem_seg.data[0].cpu().numpy(),
+            'errors': labelled,
+        }
+
+
+def _legend(runner: Runner) -> dict[str, Any]:
+    """Read the class names and colours, which the loop takes from its dataset."""
+    meta = runner.visualizer.dataset_meta or {}
+    if not meta.get('classes') or not meta.get('palette'):
+        raise ValueError(
+            'The dataset has no class names or no colours to write predictions with: give it '
+            'metainfo=dict(classes=(...), palette=[...]).'
+        )
+    return {'classes': meta['classes'], 'palette': meta['palette']}
+
+
+def _name(sample: SegDataSample) -> str:
+    """Name what is written of a sample: the raster's stem, and the window's place if it is one."""
+    window = sample.get('window')
+    place = '' if window is None else f'_{window[0]}_{window[1]}'
+    return f'{Path(sample.img_path).stem}{place}'

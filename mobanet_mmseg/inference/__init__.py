@@ -1,0 +1,1 @@
+"""Tiled prediction of rasters; holds nothing that registers and imports nothing by itself."""

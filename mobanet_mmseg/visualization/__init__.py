@@ -1,0 +1,1 @@
+"""Pictures of two modalities and of label maps; nothing here registers."""

@@ -1,0 +1,156 @@
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+from rasterio.crs import CRS
+from rasterio.transform import Affine
+
+UTM = CRS.from_epsg(32633)
+ROTATED = Affine(0.04, 0.03, 368000, 0.03, -0.04, 5808000)
+LEGEND = {'classes': ('road', 'house'), 'palette': [[255, 255, 255], [0, 0, 255]]}
+
+
+class Visualizer:
+    """Keeps what MMEngine's visualizer would hand to its backends."""
+
+    def __init__(self):
+        self.dataset_meta = LEGEND
+        self.images = {}
+
+    def add_image(self, name, image, step):
+        self.images[name, step] = image
+
+
+@pytest.fixture
+def runner():
+    return SimpleNamespace(visualizer=Visualizer(), iter=7)
+
+
+@pytest.fixture
+def raster(tmp_path):
+    path = tmp_path / 'tile_1.tif'
+    place = {'height': 37, 'width': 53, 'crs': UTM, 'transform': ROTATED}
+    with rasterio.open(path, 'w', driver='GTiff', count=3, dtype='uint8', **place) as image:
+        image.write(np.full((3, 37, 53), 90, np.uint8))
+    return path
+
+
+def sample(path, labels, truth=None, **metainfo):
+    metas = {'img_path': str(path), 'ori_shape': labels.shape, **metainfo}
+    one = SegDataSample(metainfo=metas, pred_sem_seg=PixelData(data=labels[None]))
+    if truth is not None:
+        one.gt_sem_seg = PixelData(data=truth[None])
+    return one
+
+
+def batch_of(*images, flip=False):
+    samples = [SegDataSample(metainfo={'flip': flip}) for _ in images]
+    return {'inputs': list(images), 'data_samples': samples}
+
+
+def test_tile_is_saved_with_the_georeference_of_its_image(tmp_path, runner, raster):
+    labels = torch.randint(0, 2, (37, 53))
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'out')})
+    hook.after_test_iter(runner, 0, None, [sample(raster, labels)])
+    with rasterio.open(tmp_path / 'out' / 'tile_1.tif') as written:
+        assert np.array_equal(written.read(1), labels.numpy())
+        assert (written.crs, written.transform) == (UTM, ROTATED)
+        assert written.colormap(1)[1] == (0, 0, 255, 255)
+
+
+def test_window_is_saved_at_its_own_place(tmp_path, runner, raster):
+    labels = torch.ones(11, 13, dtype=torch.int64)
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'out')})
+    hook.after_test_iter(runner, 0, None, [sample(raster, labels, window=(20, 30, 11, 13))])
+    with rasterio.open(tmp_path / 'out' / 'tile_1_20_30.tif') as written:
+        assert written.shape == (11, 13)
+        # column 30, row 20 of the rotated raster
+        corner = (368000 + 0.04 * 30 + 0.03 * 20, 5808000 + 0.03 * 30 - 0.04 * 20)
+        assert (written.transform.c, written.transform.f) == pytest.approx(corner, abs=1e-6)
+
+
+def test_prediction_off_the_grid_of_its_image_is_refused(tmp_path, runner, raster):
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'out')})
+    with pytest.raises(ValueError, match=r'is \(11, 13\) pixels, but \(37, 53\) were read'):
+        hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(11, 13))])
+
+
+def test_two_images_of_one_name_are_refused(tmp_path, runner, raster):
+    other = tmp_path / 'other' / raster.name
+    other.parent.mkdir()
+    other.write_bytes(raster.read_bytes())
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'out')})
+    hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(37, 53))])
+    with pytest.raises(ValueError, match='would both be written'):
+        hook.after_test_iter(runner, 1, None, [sample(other, torch.ones(37, 53))])
+
+
+def test_dataset_without_colours_is_refused(tmp_path, runner, raster):
+    runner.visualizer.dataset_meta = {'classes': ('road', 'house')}
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path)})
+    with pytest.raises(ValueError, match='no class names or no colours'):
+        hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(37, 53))])
+
+
+def drawing_hook(**options):
+    return HOOKS.build({'type': 'MultimodalVisualizationHook', 'draw': True, **options})
+
+
+def test_nothing_is_drawn_unless_asked_for(runner):
+    hook = HOOKS.build({'type': 'MultimodalVisualizationHook'})
+    image, labels = torch.rand(4, 37, 53), torch.ones(37, 53)
+    hook.after_val_iter(runner, 0, batch_of(image), [sample('tile.tif', labels)])
+    assert runner.visualizer.images == {}
+
+
+def test_tile_is_drawn_from_the_batch_and_not_read_again(tmp_path, runner):
+    image = torch.rand(4, 37, 53) * 255
+    kept = image.clone()
+    one = sample('nowhere/tile.tif', torch.ones(37, 53), truth=torch.zeros(37, 53))
+    drawing_hook(out_dir=str(tmp_path)).after_test_iter(runner, 0, batch_of(image), [one])
+    picture = cv2.imread(str(tmp_path / 'tile.png'))
+    assert picture.shape[1] > 5 * 53  # five panels beside each other
+    assert torch.equal(image, kept)
+    assert runner.visualizer.images == {}
+
+
+def test_without_a_folder_pictures_go_to_the_visualizer(runner):
+    image = torch.rand(4, 37, 53)
+    one = sample('tile.tif', torch.ones(37, 53))
+    drawing_hook().after_val_iter(runner, 0, batch_of(image), [one])
+    drawing_hook().after_test_iter(runner, 0, batch_of(image), [one])
+    assert set(runner.visualizer.images) == {('val_7_tile', 7), ('tile', 7)}
+    assert all(image.dtype == np.uint8 for image in runner.visualizer.images.values())
+
+
+def test_only_each_nth_batch_is_drawn(runner):
+    hook = drawing_hook(interval=3)
+    for index in range(7):
+        one = sample(f'tile_{index}.tif', torch.ones(37, 53))
+        hook.after_test_iter(runner, index, batch_of(torch.rand(4, 37, 53)), [one])
+    assert {name for name, _ in runner.visualizer.images} == {'tile_2', 'tile_5'}
+
+
+def test_with_augmentation_the_plain_image_is_drawn(tmp_path, runner, monkeypatch):
+    flipped, plain, small = torch.zeros(4, 37, 53), torch.ones(4, 37, 53), torch.zeros(4, 18, 26)
+    batches = [batch_of(flipped, flip=True), batch_of(small), batch_of(plain)]
+    data = {key: [batch[key] for batch in batches] for key in ('inputs', 'data_samples')}
+    hook = drawing_hook()
+    ((image, _),) = hook._pairs(data, [sample('tile.tif', torch.ones(37, 53))])
+    assert image is plain
+    data = {key: values[:2] for key, values in data.items()}
+    with pytest.raises(ValueError, match='only flipped or resized'):
+        hook.after_test_iter(runner, 0, data, [sample('tile.tif', torch.ones(37, 53))])
+
+
+def test_image_of_other_channels_is_refused(runner):
+    with pytest.raises(ValueError, match=r'5 channels where modality_channels=\(3, 1\)'):
+        drawing_hook().after_test_iter(
+            runner, 0, batch_of(torch.rand(5, 37, 53)), [sample('tile.tif', torch.ones(37, 53))]
+        )
