@@ -1,0 +1,53 @@
+"""Write a synthetic ISPRS Potsdam archive: python tools/make_synthetic_isprs.py OUT."""
+
+import argparse
+
+from mobanet_mmseg.datasets.synthetic import BANDS, TEST_TILES, TRAIN_TILES, write_archive
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Write a synthetic city in the layout of the ISPRS Potsdam archive',
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('out', help='folder to write into')
+    parser.add_argument('--size', type=int, default=6000, help='rows and columns of a tile, pixels')
+    parser.add_argument('--gsd', type=float, default=0.05, help='metres per pixel')
+    parser.add_argument('--seed', type=int, default=0, help='number of the city')
+    parser.add_argument('--train', type=int, default=2, help='number of training tiles')
+    parser.add_argument('--test', type=int, default=1, help='number of test tiles')
+    parser.add_argument(
+        '--tiles', nargs='+', metavar='ROW_COL', help='tiles by name, instead of --train and --test'
+    )
+    parser.add_argument(
+        '--bands', nargs='+', choices=sorted(BANDS), default=['rgb'], help='orthophotos to write'
+    )
+    parser.add_argument('--compress', default='none', help='GeoTIFF compression, e.g. deflate')
+    args = parser.parse_args()
+    for option, count, names in (
+        ('--train', args.train, TRAIN_TILES),
+        ('--test', args.test, TEST_TILES),
+    ):
+        if not 0 <= count <= len(names):
+            parser.error(
+                f'{option} is {count}; the archive has {len(names)} such tiles, give 0 to that'
+            )
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    names = args.tiles or TRAIN_TILES[: args.train] + TEST_TILES[: args.test]
+    write_archive(
+        args.out,
+        names,
+        size=args.size,
+        seed=args.seed,
+        gsd=args.gsd,
+        bands=args.bands,
+        compress=args.compress,
+    )
+
+
+if __name__ == '__main__':
+    main()
