@@ -41,9 +41,7 @@ def test_padding_keeps_pixels_where_they_are():
     assert (padded_labels[..., 242:] == 255).all()
 
 
-@pytest.mark.parametrize(
-    ('modality', 'zeros'), [('both', []), ('rgb', [3]), ('aux', [0, 1, 2])]
-)
+@pytest.mark.parametrize(('modality', 'zeros'), [('both', []), ('rgb', [3]), ('aux', [0, 1, 2])])
 def test_the_other_modality_is_zero_after_normalisation(modality, zeros):
     inputs = preprocessor(modality=modality)(batch())['inputs']
     found = [channel for channel in range(4) if not inputs[:, channel].any()]

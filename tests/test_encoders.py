@@ -24,9 +24,7 @@ def test_upstream_dinov2_weights_give_upstream_features(shared, grid):
     encoder = build_encoder(
         tiny_vit(
             arch=dict(embed_dims=64, num_layers=8, num_heads=2, feedforward_channels=256),
-            init_cfg=dict(
-                type='Pretrained', checkpoint=str(shared('fixtures/dinov2_tiny.pth'))
-            ),
+            init_cfg=dict(type='Pretrained', checkpoint=str(shared('fixtures/dinov2_tiny.pth'))),
         )
     )
     encoder.init_weights()
