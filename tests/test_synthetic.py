@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import rasterio
 
-from mobanet_mmseg.datasets.city import (
+from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
+from mobanet_mmseg.datasets.synthetic import (
+    cast_shadows,
+    class_boundaries,
+    make_tile,
+    write_archive,
+)
+from mobanet_mmseg.datasets.synthetic.items import (
     BUILDING,
     CAR,
     CLUTTER,
@@ -14,18 +21,10 @@ from mobanet_mmseg.datasets.city import (
     LOW_VEGETATION,
     TREE,
 )
-from mobanet_mmseg.datasets.synthetic import (
-    PALETTE,
-    TEST_TILES,
-    TRAIN_TILES,
-    cast_shadows,
-    class_boundaries,
-    make_tile,
-    write_archive,
-)
 
 ROOT = Path(__file__).parents[1]
 NAMES = ('2_10', '2_11', '3_10')
+PALETTE = np.array(ISPRSPotsdamDataset.METAINFO['palette'])
 
 
 @pytest.fixture(scope='module')
@@ -159,7 +158,9 @@ def test_writing_leaves_no_half_written_file(archive):
     assert not list(archive.rglob('*.part'))
 
 
-@pytest.mark.parametrize('name', TRAIN_TILES[:3] + TEST_TILES[:2])
+@pytest.mark.parametrize(
+    'name', ISPRSPotsdamDataset.TRAIN_TILES[:3] + ISPRSPotsdamDataset.TEST_TILES[:2]
+)
 def test_every_class_has_its_share_of_50_metres(name):
     labels = make_tile(name, (250, 250), gsd=0.2).labels
     shares = np.bincount(labels.ravel(), minlength=6) / labels.size

@@ -2,7 +2,10 @@
 
 import argparse
 
-from mobanet_mmseg.datasets.synthetic import BANDS, TEST_TILES, TRAIN_TILES, write_archive
+from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
+from mobanet_mmseg.datasets.synthetic import BANDS, write_archive
+
+TRAIN_TILES, TEST_TILES = ISPRSPotsdamDataset.TRAIN_TILES, ISPRSPotsdamDataset.TEST_TILES
 
 
 def parse_args() -> argparse.Namespace:

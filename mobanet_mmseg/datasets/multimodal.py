@@ -124,7 +124,7 @@ class MultimodalSegDataset(BaseSegDataset):
     def full_init(self) -> None:
         """Find the tiles, check their headers and find the auxiliary rasters' ranges."""
         if not self._fully_initialized:
-            self.label_lookup = self._make_label_lookup()
+            self.label_lookup = self.make_label_lookup()
         super().full_init()
 
     def load_data_list(self) -> list[dict]:
@@ -251,8 +251,12 @@ class MultimodalSegDataset(BaseSegDataset):
                 )
         tile.update(height=info.height, width=info.width)
 
-    def _make_label_lookup(self) -> dict[int | tuple[int, ...], int]:
-        """Say which class index a label's value or colour means."""
+    def make_label_lookup(self) -> dict[int | tuple[int, ...], int]:
+        """Say which class index a label's value (int) or colour (R, G, B) means.
+
+        Raises:
+            ValueError: If there are no classes, or ``label_values`` does not fit them.
+        """
         # With MMSeg's choice of classes (label_map), labels still hold all those of METAINFO.
         known = self.METAINFO if self.label_map is not None else self._metainfo
         classes = known.get('classes')

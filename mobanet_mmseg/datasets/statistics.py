@@ -35,7 +35,10 @@ class AuxStatistics(NamedTuple):
 
 
 def aux_ranges(
-    paths: Sequence[str], bands: Sequence[int], aux_range: str | AuxRange | None
+    paths: Sequence[str],
+    bands: Sequence[int],
+    aux_range: str | AuxRange | None,
+    keep: bool = True,
 ) -> list[AuxRange | None]:
     """Say for each auxiliary raster which values become 0 and 1.
 
@@ -44,6 +47,7 @@ def aux_ranges(
         bands: Numbers of the bands, counted from 1.
         aux_range: ``'tile'`` for each raster's own least and greatest value, a pair
             ``(low, high)`` for one range of all, None for no scaling.
+        keep: See :func:`aux_statistics`.
 
     Returns:
         One ``(low, high)`` or None per raster.
@@ -52,7 +56,7 @@ def aux_ranges(
         ValueError: If ``aux_range`` is none of these, or a raster has no range.
     """
     if aux_range == 'tile':
-        return [tuple(statistics) for statistics in aux_statistics(paths, bands)]
+        return [tuple(statistics) for statistics in aux_statistics(paths, bands, keep)]
     if aux_range is not None:
         if isinstance(aux_range, str) or len(aux_range) != 2 or not np.all(np.less(*aux_range)):
             raise ValueError(
@@ -63,7 +67,9 @@ def aux_ranges(
     return [aux_range] * len(paths)
 
 
-def aux_statistics(paths: Sequence[str], bands: Sequence[int] = (1,)) -> list[AuxStatistics]:
+def aux_statistics(
+    paths: Sequence[str], bands: Sequence[int] = (1,), keep: bool = True
+) -> list[AuxStatistics]:
     """Find the range of each auxiliary raster.
 
     What is known is read from ``aux_statistics.json`` beside the rasters; the rest is computed
@@ -73,6 +79,7 @@ def aux_statistics(paths: Sequence[str], bands: Sequence[int] = (1,)) -> list[Au
     Args:
         paths: The rasters.
         bands: Numbers of the bands, counted from 1.
+        keep: Add what is computed to the file beside the rasters.
 
     Raises:
         ValueError: If a band of a raster has no valid value, or only one.
@@ -84,11 +91,11 @@ def aux_statistics(paths: Sequence[str], bands: Sequence[int] = (1,)) -> list[Au
     for path in paths:
         by_folder.setdefault(Path(path).parent, []).append(path)
     for folder, members in by_folder.items():
-        _update(folder, members)
+        _update(folder, members, keep)
     return [_range(path, bands) for path in paths]
 
 
-def _update(folder: Path, paths: list[str]) -> None:
+def _update(folder: Path, paths: list[str], keep: bool) -> None:
     """Bring the entries of a folder's rasters up to date, in memory and in its file."""
     stale = [path for path in paths if not _is_fresh(_known.get(path), path)]
     if not stale:
@@ -102,7 +109,7 @@ def _update(folder: Path, paths: list[str]) -> None:
         for path in track(stale, 'Range of the auxiliary rasters', disable=not shown):
             _known[path] = done[Path(path).name] = _compute(path)
     finally:  # an interrupted run goes on from here
-        if done:
+        if done and keep:
             _store(folder, done)
 
 
@@ -175,7 +182,7 @@ def _store(folder: Path, done: dict[str, Any]) -> None:
     beside = folder / f'.{STATISTICS_FILE}.{os.getpid()}'
     try:
         beside.write_text(json.dumps(_load(folder) | done, indent=1), encoding='utf-8')
-        os.replace(beside, path)  # noqa: PTH105  (the call that is atomic)
+        beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         if folder not in _unwritable:

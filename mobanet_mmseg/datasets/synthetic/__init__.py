@@ -1,0 +1,17 @@
+"""A synthetic city in the layout of the ISPRS Potsdam archive.
+
+A plan is drawn (``plan``), painted into labels, heights and colours (``canvas``), lit by one sun
+that casts shadows from the heights (``light``), and written as GeoTIFFs (``archive``).
+"""
+
+from mobanet_mmseg.datasets.synthetic.archive import BANDS, class_boundaries, write_archive
+from mobanet_mmseg.datasets.synthetic.shadows import cast_shadows
+from mobanet_mmseg.datasets.synthetic.tile import make_tile
+
+__all__ = [
+    'BANDS',
+    'cast_shadows',
+    'class_boundaries',
+    'make_tile',
+    'write_archive',
+]
