@@ -1,4 +1,4 @@
-"""MoBaNet for MMSegmentation: parameter-efficient segmentation of an optical and an auxiliary image.
+"""MoBaNet for MMSegmentation: optical + auxiliary images segmented with one frozen ViT.
 
 Importing the package mends the stack where it needs mending and registers every component.
 """

@@ -83,7 +83,7 @@ def tiny_model(**overrides) -> ConfigDict:
             loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
         ),
         auxiliary_head=[dict(head, in_index=4), dict(head, in_index=5)],
-        train_cfg=dict(),
+        train_cfg={},
         test_cfg=dict(mode='slide', crop_size=(28, 42), stride=(14, 28)),
     )
     return ConfigDict({**config, **overrides})

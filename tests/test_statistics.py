@@ -154,3 +154,9 @@ def test_a_range_is_each_tiles_own_or_one_for_all_or_none(tmp_path, computed):
 def test_another_range_is_refused(aux_range):
     with pytest.raises(ValueError, match="give 'tile', a pair"):
         aux_ranges([], (1,), aux_range)
+
+
+def test_what_is_not_to_be_kept_leaves_no_file(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
+    assert aux_ranges([path], (1,), 'tile', keep=False) == [((31.5,), (60.25,))]
+    assert not (tmp_path / STATISTICS_FILE).exists()

@@ -100,7 +100,7 @@ def read_truth(config: Config, img_path: str | Path, label_path: str | Path) -> 
     results = {
         'img_path': str(img_path),
         'seg_map_path': str(label_path),
-        'label_lookup': _test_dataset(config)._make_label_lookup(),
+        'label_lookup': _test_dataset(config).make_label_lookup(),
         'seg_fields': [],
     }
     return LoadRasterAnnotations().transform(results)['gt_seg_map']
@@ -181,7 +181,7 @@ def predict_raster(
         ValueError: If the rasters do not fit each other or the model.
     """
     check_sizes(read_info(aux_path), read_info(img_path))  # first: ranges are kept beside the data
-    (scaling,) = aux_ranges([str(aux_path)], aux_bands, aux_range)
+    (scaling,) = aux_ranges([str(aux_path)], aux_bands, aux_range, keep=False)
     stack = read_stack(
         img_path, aux_path, img_bands=img_bands, aux_bands=aux_bands, aux_range=scaling
     )
