@@ -34,6 +34,8 @@ MODELS_MAY_IMPORT = {
     'data_preprocessor': {'mcrm'},
     'multimodal_vit': {'cpia', 'encoders'},
     'segmentor': set(),
+    'released': set(),
+    'released_weights': {'weights'},
 }
 
 

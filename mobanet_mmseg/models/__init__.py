@@ -3,6 +3,7 @@ from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.released import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.segmentor import MoBaNet, TiledEncoderDecoder
 
 __all__ = [
@@ -13,5 +14,7 @@ __all__ = [
     'MoBaNet',
     'MultimodalDataPreProcessor',
     'MultimodalViT',
+    'ReleasedFCNHead',
+    'ReleasedUPerHead',
     'TiledEncoderDecoder',
 ]
