@@ -1,10 +1,29 @@
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import torch
 from conftest import tiny_vit
+from tiny_encoders import metas_names, random_encoder, tiny_sam
 from torch import nn
 
-from mobanet_mmseg.models.encoders import build_encoder
-from mobanet_mmseg.models.weights import place, read_state_dict, to_mmpretrain_names
+from mobanet_mmseg.models.weights import Architecture, place, read_encoder, read_state_dict
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """Address of a folder, and the folder; what is fetched goes into another one."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    (tmp_path / 'site').mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'site'))
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+    thread.start()
+    yield f'http://127.0.0.1:{server.server_port}', tmp_path / 'site'
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class RunsCode:
@@ -61,18 +80,69 @@ def test_tensors_arrive_as_they_are():
     assert layer(torch.tensor([10.0, 100.0])).item() == 213.0
 
 
-def test_metas_names_are_mmpretrains():
-    vit = build_encoder(tiny_vit()).vit
-    meta = {
-        'blocks.0.attn.qkv.weight': 'layers.0.attn.qkv.weight',
-        'blocks.3.norm2.bias': 'layers.3.ln2.bias',
-        'blocks.1.mlp.fc1.weight': 'layers.1.ffn.layers.0.0.weight',
-        'blocks.1.mlp.fc2.bias': 'layers.1.ffn.layers.1.bias',
-        'blocks.2.ls1.gamma': 'layers.2.attn.gamma1.weight',
-        'blocks.2.ls2.gamma': 'layers.2.ffn.gamma2.weight',
-        'patch_embed.proj.bias': 'patch_embed.projection.bias',
-        'norm.weight': 'ln1.weight',
-    }
-    renamed = to_mmpretrain_names({name: torch.ones(1) for name in meta})
-    assert list(renamed) == list(meta.values())
-    assert set(renamed) <= set(vit.state_dict())
+def test_address_is_fetched_once(address):
+    root, site = address
+    torch.save({'weight': torch.ones(2)}, site / 'vit.pth')
+    first = read_state_dict(f'{root}/vit.pth')
+    (site / 'vit.pth').unlink()
+    assert torch.equal(read_state_dict(f'{root}/vit.pth')['weight'], first['weight'])
+
+
+def test_fetched_file_that_would_run_code_is_refused_and_does_not(address, capsys):
+    root, site = address
+    torch.save({'state_dict': RunsCode()}, site / 'evil.pth')
+    with pytest.raises(ValueError, match=r'evil\.pth is no weight file'):
+        read_state_dict(f'{root}/evil.pth')
+    assert 'never' not in capsys.readouterr().out
+
+
+def test_fetched_file_whose_name_promises_another_checksum_is_refused(address):
+    root, site = address
+    torch.save({'weight': torch.ones(2)}, site / 'vit-01234567.pth')
+    with pytest.raises(ValueError, match='wrong checksum'):
+        read_state_dict(f'{root}/vit-01234567.pth')
+
+
+def test_the_encoder_is_found_in_a_whole_models_checkpoint(tmp_path):
+    state = random_encoder(tiny_vit()).vit.state_dict()
+    others = {'backbone.aux_embed.projection.weight': torch.ones(1), 'decode_head.w': torch.ones(1)}
+    checkpoint = {f'backbone.encoder.vit.{name}': value for name, value in state.items()}
+    torch.save({'state_dict': {**checkpoint, **others}, 'meta': {}}, tmp_path / 'epoch_1.pth')
+    assert read_encoder(str(tmp_path / 'epoch_1.pth')).keys() == state.keys()
+
+
+def test_one_of_several_encoders_is_named_by_its_prefix(tmp_path):
+    state = metas_names(random_encoder(tiny_vit()).vit.state_dict())
+    both = {f'{who}.{name}': v for who in ('student', 'teacher') for name, v in state.items()}
+    torch.save(both, tmp_path / 'two.pth')
+    with pytest.raises(ValueError, match=r'2 encoders.* student\., teacher\.: .*init_cfg\.prefix'):
+        read_encoder(str(tmp_path / 'two.pth'))
+    assert len(read_encoder(str(tmp_path / 'two.pth'), 'teacher.')) == len(state)
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('conv1.weight', 'layer1.0.conv1.weight'),
+        ('patch_embed.proj.weight', 'layers.0.blocks.0.attn.qkv.weight'),  # a Swin
+    ],
+)
+def test_file_without_a_known_vit_is_refused(tmp_path, names):
+    torch.save(dict.fromkeys(names, torch.ones(1)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=rf'other\.pth holds no ViT that is known.*{names[0]}'):
+        read_encoder(str(tmp_path / 'other.pth'))
+
+
+def test_file_of_no_tensors_is_refused(tmp_path):
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match='its names begin like nothing'):
+        read_state_dict(str(tmp_path / 'list.pth'))
+
+
+def test_an_architecture_is_said_in_words():
+    registered = random_encoder(tiny_vit(num_registers=4)).vit.state_dict()
+    sam = random_encoder(tiny_sam()).vit.state_dict()
+    assert str(Architecture.of(registered)) == (
+        'a DINOv2 of 4 blocks, 16 channels, patches of 14 and 4 registers'
+    )
+    assert str(Architecture.of(sam)) == 'a SAM encoder of 4 blocks, 16 channels, patches of 16'

@@ -30,7 +30,7 @@ model = dict(
             img_size=518,
             patch_size=14,
             layer_scale_init_value=1e-5,
-            init_cfg=dict(type='Pretrained', checkpoint=dinov2_b, prefix='backbone.')),
+            init_cfg=dict(type='Pretrained', checkpoint=dinov2_b)),
         modality_channels=(3, 1),
         out_indices=(2, 5, 8, 11),
         cpia=dict(prompt_dims=116, adapter_dims=48)),  # Table IV's 2.08 M

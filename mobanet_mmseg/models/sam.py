@@ -1,0 +1,161 @@
+"""SAM's image encoder: windows, decomposed relative positions, neither CLS nor final norm."""
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.backbones.vit_sam import window_partition, window_unpartition
+from torch import Tensor, nn
+
+from mobanet_mmseg.models.vit import Encoder
+
+
+class SAM(Encoder):
+    """``mmpretrain.ViTSAM`` as SAM runs it, at any image size.
+
+    Most blocks attend inside windows (padded with zeros where the grid does not divide), a few to
+    the whole image. Positions of another grid are resized bicubically, relative ones linearly.
+
+    Source: Segment Anything (arXiv:2304.02643).
+
+    Args:
+        vit: ``mmpretrain.ViTSAM`` without its neck.
+        pretrained: See :class:`Encoder`.
+
+    Raises:
+        ValueError: If the ViT has a neck, or lacks SAM's positions.
+    """
+
+    num_special_tokens = 0
+
+    def __init__(self, vit: nn.Module, pretrained: dict | None) -> None:
+        super().__init__(vit, pretrained)
+        if vit.out_channels:
+            raise ValueError(
+                f'encoder is a ViTSAM with out_channels={vit.out_channels}, a neck that never runs '
+                "here, for taps are the blocks' outputs: set out_channels=0."
+            )
+        if not (vit.use_abs_pos and all(block.attn.use_rel_pos for block in vit.layers)):
+            raise ValueError(
+                'encoder is a ViTSAM with use_abs_pos=False or use_rel_pos=False; SAM has both '
+                'kinds of positions: leave the two arguments out.'
+            )
+
+    def add_positions(self, patches: Tensor) -> Tensor:
+        """See :meth:`Encoder.add_positions`."""
+        positions = self._resize(self.vit.pos_embed, tuple(patches.shape[-2:]))
+        tokens = patches.permute(0, 2, 3, 1) + positions.to(patches.dtype)
+        return tokens.flatten(1, 2)
+
+    def run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
+        """See :meth:`Encoder.run_blocks`."""
+        maps = tokens.unflatten(1, grid)
+        for block in self.vit.layers[first : last + 1]:
+            maps = run_block(block, maps)
+        return maps.flatten(1, 2)
+
+    def tap(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """See :meth:`Encoder.tap`."""
+        return tokens.transpose(1, 2).unflatten(2, grid)
+
+    def fit_positions(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Encoder.fit_positions`; windows do not depend on the grid."""
+        fitted = dict(tensors)
+        if 'pos_embed' in tensors:
+            fitted['pos_embed'] = self._resize(
+                tensors['pos_embed'], tuple(self.vit.patch_resolution)
+            )
+        for index, block in enumerate(self.vit.layers):
+            if block.window_size:
+                continue
+            for axis in ('h', 'w'):
+                name = f'layers.{index}.attn.rel_pos_{axis}'
+                if name in tensors:
+                    length = len(block.attn.get_parameter(f'rel_pos_{axis}'))
+                    fitted[name] = resize_table(tensors[name], length)
+        return fitted
+
+    def _resize(self, positions: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Resize a (1, h, w, C) position embedding to a grid."""
+        if tuple(positions.shape[1:3]) == grid:
+            return positions
+        maps = positions.permute(0, 3, 1, 2).float()
+        resized = F.interpolate(maps, size=grid, mode=self.vit.interpolate_mode)
+        return resized.permute(0, 2, 3, 1)
+
+
+def run_block(block: nn.Module, maps: Tensor) -> Tensor:
+    """Run a block of ``mmpretrain.ViTSAM`` on a (B, h, w, C) map."""
+    grid = tuple(maps.shape[1:3])
+    inputs = block.ln1(maps)
+    if block.window_size:
+        windows, padded = window_partition(inputs, block.window_size)
+        attended = attend(block.attn, windows)
+        attended = window_unpartition(attended, block.window_size, padded, grid)
+    else:
+        attended = attend(block.attn, inputs)
+    maps = maps + attended
+    return block.ffn(block.ln2(maps), identity=maps)
+
+
+def attend(attention: nn.Module, maps: Tensor) -> Tensor:
+    r"""Attend within (B, h, w, C) maps with SAM's decomposed relative positions.
+
+    The bias of query q and the key in row i and column j is ``q . R_i + q . C_j``. Appending the
+    h + w products to the query, and to the key which row and column it is in, makes the bias a part
+    of the scalar product: no N x N matrix is ever written, neither forward nor backward.
+
+    .. math:: [q / \sqrt{c}; R q; C q] \cdot [k; e_i; e_j] = q \cdot k / \sqrt{c} + q R_i + q C_j
+
+    Source: MViTv2 (arXiv:2112.01526), Eq. 3-4, as in Segment Anything.
+
+    Args:
+        attention: Attention of a block of ``mmpretrain.ViTSAM``.
+        maps: The normalised tokens, in their places.
+
+    Returns:
+        (B, h, w, C).
+    """
+    height, width = maps.shape[1:3]
+    qkv = attention.qkv(maps).unflatten(-1, (3, attention.num_heads, -1))
+    query, key, value = qkv.permute(3, 0, 4, 1, 2, 5)  # (B, heads, h, w, c) each
+    rows = relative_positions(attention.rel_pos_h, height).to(query.dtype)
+    columns = relative_positions(attention.rel_pos_w, width).to(query.dtype)
+    by_row = torch.einsum('bnhwc,hic->bnhwi', query, rows)
+    by_column = torch.einsum('bnhwc,wjc->bnhwj', query, columns)
+    query = torch.cat([query * attention.scale, by_row, by_column], dim=-1)
+    key = torch.cat([key, places(height, width, key).expand(*key.shape[:2], -1, -1, -1)], dim=-1)
+    channels, extended = value.shape[-1], key.shape[-1]
+    extended += -extended % 8  # the fast kernels want multiples of 8, the same for all three
+    query, key, value = (
+        F.pad(part, (0, extended - part.shape[-1])).flatten(2, 3) for part in (query, key, value)
+    )
+    attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)[..., :channels]
+    return attention.proj(attended.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+
+
+def relative_positions(table: Tensor, size: int) -> Tensor:
+    """Look up a position embedding for each pair of query and key along one axis.
+
+    Args:
+        table: (L, c), from the farthest key ahead to the farthest behind; resized to 2 * size - 1.
+        size: Rows or columns of the map.
+
+    Returns:
+        (size, size, c), queries first.
+    """
+    table = resize_table(table, 2 * size - 1)
+    steps = torch.arange(size, device=table.device)
+    return table[steps[:, None] - steps + size - 1]
+
+
+def resize_table(table: Tensor, length: int) -> Tensor:
+    """Resize an (L, c) table of relative positions linearly."""
+    if len(table) == length:
+        return table
+    return F.interpolate(table.float().T[None], size=length, mode='linear')[0].T
+
+
+def places(height: int, width: int, like: Tensor) -> Tensor:
+    """Say in which row and column a token is: (h, w, h + w) of ones and zeros."""
+    rows = torch.eye(height, dtype=like.dtype, device=like.device)[:, None].expand(-1, width, -1)
+    columns = torch.eye(width, dtype=like.dtype, device=like.device).expand(height, -1, -1)
+    return torch.cat([rows, columns], dim=-1)

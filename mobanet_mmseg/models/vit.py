@@ -1,0 +1,104 @@
+"""One face for the frozen ViTs: embed, run blocks, tap.
+
+An encoder knows nothing of modalities, stages' adapters or freezing; it turns an image into tokens,
+runs some of its blocks on them, and turns tokens into a feature map.
+"""
+
+from abc import abstractmethod
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mobanet_mmseg.models.weights import check_architecture, place, read_encoder
+
+
+class Encoder(BaseModule):
+    """A ViT of mmpretrain behind one interface.
+
+    Tokens are (B, T + N, C): T special tokens (CLS, registers; 0 where a ViT has none), then the
+    N = h * w patch tokens, row by row.
+
+    Args:
+        vit: The ViT, built.
+        pretrained: ``dict(type='Pretrained', checkpoint=..., prefix=...)``, or ``None``; the prefix
+            is needed only for a file that holds several encoders.
+
+    Attributes:
+        weights_given: Whether every tensor came from a file or a checkpoint.
+    """
+
+    num_special_tokens: int
+
+    def __init__(self, vit: nn.Module, pretrained: dict | None) -> None:
+        super().__init__()
+        self.vit = vit
+        self.pretrained = pretrained
+        self.weights_given = False
+
+    @property
+    def projection(self) -> nn.Conv2d:
+        """The patch embedding's convolution, (B, 3, H, W) -> (B, C, h, w)."""
+        return self.vit.patch_embed.projection
+
+    @property
+    def embed_dims(self) -> int:
+        """Channels C of a token."""
+        return self.vit.embed_dims
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.projection.kernel_size[0]
+
+    @property
+    def num_blocks(self) -> int:
+        """Transformer blocks."""
+        return len(self.vit.layers)
+
+    @abstractmethod
+    def add_positions(self, patches: Tensor) -> Tensor:
+        """Turn a (B, C, h, w) map of embedded patches into (B, T + N, C) tokens with positions."""
+
+    @abstractmethod
+    def run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
+        """Run blocks ``first`` to ``last``, both included, on (B, T + N, C) tokens of a grid."""
+
+    @abstractmethod
+    def tap(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Turn (B, T + N, C) tokens into the (B, C, h, w) map that leaves the encoder."""
+
+    @abstractmethod
+    def fit_positions(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Resize the position embeddings of another native grid to this encoder's.
+
+        Args:
+            tensors: Weights by mmpretrain's names; stay as they are.
+
+        Returns:
+            The weights, with positions for the grid of the config's ``img_size``.
+        """
+
+    def init_weights(self) -> None:
+        """Load the configured weights, or draw random ones where none are configured.
+
+        Raises:
+            FileNotFoundError: If the weight file can be neither found nor fetched.
+            ValueError: If the file holds no encoder, another one or not all of it; see
+                :mod:`mobanet_mmseg.models.weights`.
+        """
+        if self.pretrained is None:
+            super().init_weights()
+            return
+        source = self.pretrained['checkpoint']
+        tensors = read_encoder(source, self.pretrained.get('prefix', ''))
+        check_architecture(tensors, self.vit.state_dict(), source)
+        place(self.vit, self.fit_positions(tensors), source)
+        self.weights_given = True
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if all(
+            prefix + name in state_dict and state_dict[prefix + name].shape == value.shape
+            for name, value in self.state_dict().items()
+        ):
+            self.weights_given = True
