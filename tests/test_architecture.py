@@ -40,7 +40,7 @@ MODELS_MAY_IMPORT = {
     'multimodal_vit': {'cpia', 'encoders'},
     'segmentor': set(),
     'released': set(),
-    'released_weights': {'weights'},
+    'released_weights': {'weight_names', 'weights'},
 }
 
 

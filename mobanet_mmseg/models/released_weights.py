@@ -10,7 +10,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
-from mobanet_mmseg.models.weights import UNUSED_TENSORS, read_state_dict, to_mmpretrain_names
+from mobanet_mmseg.models.weight_names import to_mmpretrain_names
+from mobanet_mmseg.models.weights import UNUSED_TENSORS, misfits, read_state_dict
 
 RELEASED_ENCODER = 'image_encoder.backbone.'  # Meta's names follow
 ENCODER = 'backbone.encoder.vit.'
@@ -65,7 +66,7 @@ def to_our_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     renamed = {
         ENCODER + name: value
         for name, value in to_mmpretrain_names(encoder).items()
-        if name not in UNUSED_TENSORS
+        if not UNUSED_TENSORS.match(name)
     }
     for name, value in tensors.items():
         if name.startswith(RELEASED_ENCODER):
@@ -153,24 +154,10 @@ def _check_fit(
     tensors: dict[str, Tensor], expected: dict[str, Tensor], source: Path, config: str | Path
 ) -> None:
     """Refuse tensors that are not one by one those of a model."""
-    wrong = [
-        f'{name} {tuple(tensors[name].shape)} for {tuple(value.shape)}'
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    findings = {
-        'missing': [name for name in expected if name not in tensors],
-        'left over': [name for name in tensors if name not in expected],
-        'of another shape': wrong,
-    }
-    if any(findings.values()):
-        listed = '; '.join(
-            f'{len(names)} {what}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
-            for what, names in findings.items()
-            if names
-        )
+    found = misfits(tensors, expected)
+    if found:
         raise ValueError(
-            f'{source} does not fit the model of {config} ({listed}): give the config of the '
+            f'{source} does not fit the model of {config} ({found}): give the config of the '
             'network that it was trained with.'
         )
 

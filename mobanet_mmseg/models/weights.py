@@ -162,29 +162,39 @@ def place(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
         ValueError: If a tensor is missing, left over or of another shape; all are listed.
     """
     tensors = {name: value for name, value in tensors.items() if not UNUSED_TENSORS.match(name)}
-    expected = module.state_dict()
-    missing = sorted(expected.keys() - tensors.keys())
-    left_over = sorted(tensors.keys() - expected.keys())
-    wrong = [
-        f'{name} {tuple(tensors[name].shape)} for {tuple(value.shape)}'
-        for name, value in expected.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    if missing or left_over or wrong:
-        findings = [
-            f'{len(names)} {what}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
-            for what, names in (
-                ('missing', missing),
-                ('left over', left_over),
-                ('of another shape', wrong),
-            )
-            if names
-        ]
+    found = misfits(tensors, module.state_dict())
+    if found:
         raise ValueError(
-            f'The weights of {source} do not fit the encoder in the config '
-            f'({"; ".join(findings)}): give the file of this architecture, image and patch size.'
+            f'The weights of {source} do not fit the encoder in the config ({found}): give the '
+            'file of this architecture, image and patch size.'
         )
     module.load_state_dict(tensors)
+
+
+def misfits(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+    """Say which tensors are missing, left over or of another shape.
+
+    Args:
+        tensors: What is given, by name.
+        expected: What is wanted, by name.
+
+    Returns:
+        The number of each kind and its first names; empty where all fit.
+    """
+    kinds = {
+        'missing': [name for name in expected if name not in tensors],
+        'left over': [name for name in tensors if name not in expected],
+        'of another shape': [
+            f'{name} {tuple(tensors[name].shape)} for {tuple(value.shape)}'
+            for name, value in expected.items()
+            if name in tensors and tensors[name].shape != value.shape
+        ],
+    }
+    return '; '.join(
+        f'{len(names)} {kind}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
+        for kind, names in kinds.items()
+        if names
+    )
 
 
 def _read_pickle(path: Path) -> object:
