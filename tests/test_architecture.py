@@ -33,6 +33,7 @@ MAY_IMPORT = {
 # Inside models: what a file knows of its siblings.
 MODELS_MAY_IMPORT = {
     'checkpoints': set(),
+    'complexity': {'multimodal_vit', 'parameters'},
     'cpia': set(),
     'dgfm': set(),
     'mcrm': set(),
