@@ -43,6 +43,7 @@ MODELS_MAY_IMPORT = {
     'data_preprocessor': {'mcrm'},
     'multimodal_vit': {'cpia', 'encoders'},
     'segmentor': set(),
+    'two_stream': set(),
 }
 
 

@@ -4,6 +4,7 @@ from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.models.segmentor import MoBaNet, TiledEncoderDecoder
+from mobanet_mmseg.models.two_stream import TwoStream
 
 __all__ = [
     'CPIA',
@@ -14,4 +15,5 @@ __all__ = [
     'MultimodalDataPreProcessor',
     'MultimodalViT',
     'TiledEncoderDecoder',
+    'TwoStream',
 ]
