@@ -52,6 +52,12 @@ def test_neck_gives_fused_maps_then_the_unimodal_ones_of_the_first_stage():
     torch.testing.assert_close(outputs[3], neck.projections[0](aux_maps[0]))
 
 
+def test_neck_without_unimodal_maps_gives_the_fused_ones_alone():
+    maps = [torch.rand(1, 4, 2, 3), torch.rand(1, 4, 1, 2)]
+    neck = DGFMNeck(in_channels=[4, 4], out_channels=3, unimodal=False)
+    assert [tuple(output.shape) for output in neck((maps, maps))] == [(1, 3, 2, 3), (1, 3, 1, 2)]
+
+
 def test_fused_map_is_normalised_over_channels():
     neck = DGFMNeck(in_channels=4, out_channels=4, num_stages=1)
     neck.projections[0] = nn.Identity()

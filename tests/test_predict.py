@@ -210,7 +210,7 @@ def test_file_that_is_no_checkpoint_is_refused(scene):
 
 @pytest.mark.parametrize(
     'content',
-    [{'state_dict': {}}, {'gain': torch.ones(4, 1, 1)}, [1], {'state_dict': {}, 'meta': {}}],
+    [{'state_dict': {}}, {'gain': torch.ones(4, 1, 1)}, {'state_dict': {}, 'meta': {}}],
 )
 def test_weights_without_class_names_are_refused(scene, content):
     torch.save(content, scene['checkpoint'])

@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.runner import Runner
 
-from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
+from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +33,8 @@ def main() -> None:
     if args.out is not None:
         saver = dict(type='SavePredictionHook', out_dir=args.out)
         config.custom_hooks = [*config.get('custom_hooks', []), saver]
-    Runner.from_cfg(config).test()
+    with ending_in_one_sentence():
+        Runner.from_cfg(config).test()
 
 
 if __name__ == '__main__':

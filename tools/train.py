@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.runner import Runner
 
-from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
+from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +30,8 @@ def main() -> None:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-    Runner.from_cfg(config).train()
+    with ending_in_one_sentence():
+        Runner.from_cfg(config).train()
 
 
 if __name__ == '__main__':

@@ -12,7 +12,11 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='MultimodalVisualizationHook'))
-custom_hooks = [dict(type='TrainableParametersHook')]
+custom_hooks = [
+    dict(type='TrainableParametersHook'),
+    # strict=False: a training may start (load_from) from what fits of another task's checkpoint
+    dict(type='StrictCheckpointHook', strict=True)
+]
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=True)

@@ -1,3 +1,3 @@
-from mobanet_mmseg.engine import hooks, prediction_hooks, samplers
+from mobanet_mmseg.engine import checkpoint_hooks, hooks, prediction_hooks, samplers
 
-__all__ = ['hooks', 'prediction_hooks', 'samplers']
+__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers']

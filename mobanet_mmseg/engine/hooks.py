@@ -4,9 +4,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from prettytable import PrettyTable
 
-from mobanet_mmseg.models.parameters import count_parameters
+from mobanet_mmseg.models.parameters import add_counts, count_parameters, parameter_table
 
 
 @HOOKS.register_module()
@@ -17,12 +16,8 @@ class TrainableParametersHook(Hook):
         """Log the table."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         parts = count_parameters(model)
-        table = PrettyTable(['part', 'trainable', 'frozen'], align='r')
-        for name, count in parts.items():
-            table.add_row([name, f'{count.trainable:,}', f'{count.frozen:,}'])
-        trainable = sum(count.trainable for count in parts.values())
-        total = sum(count.total for count in parts.values())
+        everything = add_counts(parts)
         runner.logger.info(
-            f'\n{table}\nTrainable parameters: {trainable:,} ({trainable / 1e6:.2f} M of '
-            f'{total / 1e6:.1f} M)'
+            f'\n{parameter_table(parts)}\nTrainable parameters: {everything.trainable:,} '
+            f'({everything.trainable / 1e6:.2f} M of {everything.total / 1e6:.1f} M)'
         )

@@ -2,9 +2,14 @@
 
 import argparse
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+
+from mobanet_mmseg.models.checkpoints import CheckpointError
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,3 +50,12 @@ def load_config(args: argparse.Namespace) -> Config:
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return config
+
+
+@contextmanager
+def ending_in_one_sentence() -> Iterator[None]:
+    """End the program with the sentence, and no traceback, where a file is missing or no use."""
+    try:
+        yield
+    except (CheckpointError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.apis import init_model
 from mmseg.models import BaseSegmentor
 from mmseg.registry import DATASETS
@@ -18,6 +17,7 @@ from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.rasters import AuxRange, check_sizes, read_info, read_stack, read_window
 from mobanet_mmseg.datasets.statistics import aux_ranges
 from mobanet_mmseg.inference.geotiff import open_label_map
+from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 NODATA = 255
 ROWS_AT_ONCE = 512  # rows of the optical image that are searched for nodata at a time
@@ -42,21 +42,21 @@ def load_segmentor(
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the checkpoint is none of MMEngine's, does not fit the config, or the device
-            is not there.
+        CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
+        ValueError: If the device is not there.
     """
     _check_device(device)
-    content = _read_checkpoint(checkpoint)
+    content = read_checkpoint(checkpoint)
+    meta = content.get('meta') or {}
+    if 'state_dict' not in content or not meta.get('dataset_meta'):
+        raise CheckpointError(
+            f"{checkpoint} holds no state_dict with the classes' names in meta.dataset_meta, so it "
+            'is no checkpoint of a trained segmentor: give a .pth file that the training wrote.'
+        )
     model = init_model(config, None, device='cpu', cfg_options=cfg_options)
-    try:
-        model.load_state_dict(content['state_dict'])
-    except RuntimeError as error:
-        names = str(error).splitlines()[1:]
-        raise ValueError(
-            f'{checkpoint} does not fit the config: {" ".join(" ".join(names).split())[:300]} '
-            '... Give the config that it was trained with.'
-        ) from error
-    model.dataset_meta = content['meta']['dataset_meta']
+    check_fit(checkpoint, content, model, 'give the config that it was trained with')
+    model.load_state_dict(content['state_dict'])
+    model.dataset_meta = meta['dataset_meta']
     return model.to(device)
 
 
@@ -251,25 +251,3 @@ def _check_device(device: str) -> None:
             f'Device {device} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs; '
             'choose another one, or cpu.'
         )
-
-
-def _read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read what MMEngine's runner wrote: weights, class names and palette."""
-    try:
-        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'The checkpoint {path} does not exist: give a .pth file from the work folder.'
-        ) from error
-    except Exception as error:  # unpickling raises whatever the bytes make it raise
-        raise ValueError(
-            f'{path} is no checkpoint that torch can read with weights_only=True '
-            f'({type(error).__name__}): give a .pth file that the training wrote.'
-        ) from error
-    meta = content.get('meta', {}) if isinstance(content, dict) else {}
-    if 'state_dict' not in content or not meta.get('dataset_meta'):
-        raise ValueError(
-            f"{path} holds no state_dict with the classes' names in meta.dataset_meta, so it is no "
-            'checkpoint of a trained segmentor: give a .pth file that the training wrote.'
-        )
-    return content

@@ -83,6 +83,7 @@ class DGFMNeck(BaseModule):
         num_stages: Stages, where ``in_channels`` is one number.
         gated: Fuse by DGFM; ``False`` averages, without a norm (Table IV's Base and + CPIA).
         reduction: See :class:`DGFM`.
+        unimodal: Give the unimodal maps, too; ``False`` for heads or necks that take S maps.
         init_cfg: mmengine's initialisation config.
     """
 
@@ -93,9 +94,11 @@ class DGFMNeck(BaseModule):
         num_stages: int = 4,
         gated: bool = True,
         reduction: int = 8,
+        unimodal: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.unimodal = unimodal
         widths = [in_channels] * num_stages if isinstance(in_channels, int) else list(in_channels)
         self.fusions = nn.ModuleList(
             DGFM(width, reduction) if gated else Average() for width in widths
@@ -114,7 +117,8 @@ class DGFMNeck(BaseModule):
             inputs: ``(rgb_maps, aux_maps)``, S maps (B, C_s, h_s, w_s) each.
 
         Returns:
-            S fused maps (B, out_channels, h_s, w_s), then the rgb and the aux map of stage 0.
+            S fused maps (B, out_channels, h_s, w_s), then, if ``unimodal``, the rgb and the aux map
+            of stage 0.
 
         Raises:
             ValueError: If the number of maps is not the number of stages.
@@ -131,5 +135,7 @@ class DGFMNeck(BaseModule):
                 self.projections, self.norms, self.fusions, rgb_maps, aux_maps, strict=True
             )
         ]
+        if not self.unimodal:
+            return tuple(fused)
         first = self.projections[0]
         return (*fused, first(rgb_maps[0]), first(aux_maps[0]))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from prettytable import PrettyTable
 from torch import nn
 
 
@@ -39,3 +40,26 @@ def count_parameters(model: nn.Module) -> dict[str, ParameterCount]:
         else:
             part.frozen += parameter.numel()
     return parts
+
+
+def parameter_table(parts: dict[str, ParameterCount]) -> PrettyTable:
+    """Lay out the counts of :func:`count_parameters`, part by part and in all."""
+    table = PrettyTable(['part', 'trainable', 'frozen', 'total'])
+    table.align = 'r'
+    table.align['part'] = 'l'
+    for name, count in parts.items():
+        table.add_row([name, *(f'{n:,}' for n in (count.trainable, count.frozen, count.total))])
+    everything = add_counts(parts)
+    table.add_divider()
+    table.add_row(
+        ['all', *(f'{n:,}' for n in (everything.trainable, everything.frozen, everything.total))]
+    )
+    return table
+
+
+def add_counts(parts: dict[str, ParameterCount]) -> ParameterCount:
+    """Add up the counts of all parts."""
+    return ParameterCount(
+        sum(count.trainable for count in parts.values()),
+        sum(count.frozen for count in parts.values()),
+    )

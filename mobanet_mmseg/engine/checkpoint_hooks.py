@@ -1,0 +1,67 @@
+"""Refuses checkpoints that would leave a part of the model as it was."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmseg.registry import HOOKS
+
+from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
+
+TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
+
+
+@HOOKS.register_module()
+class StrictCheckpointHook(Hook):
+    """Stops a run whose checkpoint is none, or does not fit the model tensor for tensor.
+
+    MMEngine's runner loads what fits and only logs the rest: a test with another config than the
+    training's would measure a model that is half random.
+
+    Args:
+        strict: ``False`` lets a training start (``load_from``) from a checkpoint of another task,
+            of which it takes the tensors that fit. Tests and ``resume`` stay strict.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, strict: bool = True) -> None:
+        self.strict = strict
+        self.source = 'The checkpoint'
+
+    def before_run(self, runner: Runner) -> None:
+        """Look at the file before the runner does.
+
+        Raises:
+            FileNotFoundError: If it does not exist.
+            CheckpointError: If it is no checkpoint, or holds no training to resume.
+        """
+        source, resume = runner.cfg.get('load_from'), runner.cfg.get('resume')
+        if resume and source is None:
+            source = find_latest_checkpoint(runner.work_dir)
+        if source is None:
+            return
+        self.source = source
+        checkpoint = read_checkpoint(source)
+        missing = [key for key in TRAINING_STATE if key not in checkpoint]
+        if resume and missing:
+            raise CheckpointError(
+                f'{source} cannot be resumed: it holds no {", ".join(missing)}; give a .pth file '
+                'that the training wrote, or start a new training with load_from.'
+            )
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with the model before the runner loads it.
+
+        Raises:
+            CheckpointError: If the two do not fit; see
+                :func:`mobanet_mmseg.models.checkpoints.check_fit`.
+        """
+        advice = 'give the config that it was trained with'
+        trains = isinstance(runner.optim_wrapper, OptimWrapper | OptimWrapperDict)
+        if trains and not runner.cfg.get('resume'):
+            if not self.strict:
+                return
+            advice += ', or set strict=False in StrictCheckpointHook to start from what fits'
+        check_fit(self.source, checkpoint, runner.model, advice)

@@ -1,0 +1,77 @@
+"""Shrinks the model of any config to toy size: same parts, same wiring, few channels and blocks."""
+
+from copy import deepcopy
+
+from mmengine.config import Config, ConfigDict
+
+EMBED_DIMS = 16
+WIDTH = 8  # channels of necks and heads
+
+
+def toy(config: Config) -> ConfigDict:
+    """Give the toy-sized model of a config; its encoder is random, its windows are small."""
+    model = deepcopy(config.model)
+    widths = shrink_backbone(model.backbone)
+    necks = model.get('neck') or []
+    for neck in necks if isinstance(necks, list) else [necks]:
+        widths = shrink_neck(neck, widths)
+    heads = model.get('auxiliary_head') or []
+    for head in [model.decode_head, *(heads if isinstance(heads, list) else [heads])]:
+        shrink_head(head, widths)
+    if model.test_cfg.mode == 'slide':
+        model.test_cfg.update(crop_size=(28, 42), stride=(20, 30))
+    return model
+
+
+def shrink_backbone(backbone: ConfigDict) -> list[int]:
+    """Shrink a backbone in place; returns the channels of each of its maps."""
+    kind = backbone.type
+    backbone.pop('init_cfg', None)
+    if kind == 'TwoStream':
+        return shrink_backbone(backbone.backbone)
+    if kind.startswith('ResNet'):
+        backbone.update(depth=18, base_channels=WIDTH, stem_channels=WIDTH)
+        return [WIDTH * 2**stage for stage in backbone.out_indices]
+    if kind == 'SwinTransformer':
+        backbone.update(
+            embed_dims=WIDTH, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=3
+        )
+        return [WIDTH * 2**stage for stage in backbone.get('out_indices', (0, 1, 2, 3))]
+    stages = len(backbone.out_indices)
+    shrink_encoder(backbone.encoder, stages)
+    backbone.update(allow_random_encoder=True, out_indices=tuple(range(stages)))
+    for width in ('prompt_dims', 'adapter_dims'):
+        if backbone.get('cpia') is not None and backbone.cpia.get(width) is not None:
+            backbone.cpia[width] = 4
+    return [EMBED_DIMS] * stages
+
+
+def shrink_encoder(encoder: ConfigDict, num_layers: int) -> None:
+    """Shrink a ViT in place to 16 channels and 5 x 5 patches of the size that it has."""
+    encoder.pop('init_cfg', None)
+    patch_size = encoder.get('patch_size', 16)
+    arch = dict(embed_dims=EMBED_DIMS, num_layers=num_layers, num_heads=2, feedforward_channels=32)
+    if encoder.type == 'mmpretrain.ViTSAM':
+        arch.update(global_attn_indexes=list(range(1, num_layers, 2)))  # every other one: windows
+        encoder.update(window_size=3)
+    encoder.update(arch=ConfigDict(arch), img_size=5 * patch_size)
+
+
+def shrink_neck(neck: ConfigDict, widths: list[int]) -> list[int]:
+    """Shrink a neck in place; returns the channels of each of its maps."""
+    if neck.type == 'Feature2Pyramid':
+        neck.update(embed_dim=widths[0])
+        return widths
+    one_number = isinstance(neck.in_channels, int)
+    neck.update(in_channels=widths[0] if one_number else widths, out_channels=WIDTH)
+    unimodal = neck.type == 'DGFMNeck' and neck.get('unimodal', True)
+    return [WIDTH] * (len(widths) + 2 * unimodal)
+
+
+def shrink_head(head: ConfigDict, widths: list[int]) -> None:
+    """Shrink a head in place; its classes stay."""
+    index = head.get('in_index', -1)
+    in_channels = widths[index] if isinstance(index, int) else [widths[i] for i in index]
+    head.update(in_channels=in_channels, channels=WIDTH)
+    if 'c1_in_channels' in head:
+        head.update(c1_in_channels=widths[0], c1_channels=4)
