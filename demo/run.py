@@ -38,7 +38,7 @@ def train_and_test(name: str) -> dict[str, float]:
 def main() -> None:
     """Run the demo; exit with an error if the model did not learn from both modalities."""
     begin = time.monotonic()
-    run(f'tools/make_synthetic_isprs.py {DATA} --size 1024 --gsd 0.1 --train 8 --test 2')
+    run(f'tools/make_synthetic_isprs.py {DATA} --size 1024 --gsd 0.15 --train 8 --test 2')
     metrics = {label: train_and_test(name) for label, name in RUNS.items()}
     run(
         'tools/predict.py configs/mobanet/demo.py work_dirs/demo/epoch_1.pth '
