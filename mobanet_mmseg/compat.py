@@ -1,11 +1,13 @@
 """What mmcv-lite and torch >= 2.6 need so that MMSegmentation imports, trains, resumes and loads.
 
-Two mends, each of which does nothing where it is not needed:
+Three mends, each of which does nothing where it is not needed:
 
 - mmcv-lite has no compiled ops, yet ``mmseg.models`` imports some. A stand-in for ``mmcv._ext``
   lets it import; an op that is really called raises an error that names it.
 - torch >= 2.6 reads checkpoints with ``weights_only=True`` and refuses what mmengine writes into
   its own. The few harmless names are put on torch's allow-list; ``weights_only`` stays on.
+- mmengine reads what it fetches from an address without ``weights_only``, so that a checkpoint from
+  the web could run any code; it is put on there, too.
 """
 
 import builtins
@@ -13,10 +15,12 @@ import codecs
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+import mmengine.runner.checkpoint
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
@@ -25,10 +29,13 @@ _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
 
 def mend_stack() -> None:
-    """Make mmseg importable under mmcv-lite and mmengine's checkpoints loadable; idempotent."""
+    """Make mmseg import under mmcv-lite, and checkpoints load without running code; idempotent."""
     if importlib.util.find_spec('mmcv._ext') is None:
         stand_in_for_compiled_ops()
     allow_mmengine_checkpoints()
+    mmengine.runner.checkpoint.load_url = partial(
+        torch.hub.load_state_dict_from_url, weights_only=True
+    )
 
 
 class _MissingOps(ModuleType):

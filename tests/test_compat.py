@@ -1,10 +1,14 @@
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils.dl_utils.misc import mmcv_full_available
 
 from mobanet_mmseg.compat import _history_statistic, mend_stack
@@ -64,3 +68,30 @@ def test_stand_in_for_getattr_gives_nothing_but_statistics(owner):
     assert _history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
     with pytest.raises(ValueError, match='do not load it'):
         _history_statistic(owner, '__class__')
+
+
+class RunsCode:
+    def __reduce__(self):
+        return print, ('this must never be printed',)
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    """Address of a folder on this machine; what is fetched goes to a folder of the test."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    (tmp_path / 'served').mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'served'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_checkpoint_from_an_address_loads_but_runs_no_code(address, tmp_path, capsys):
+    torch.save({'state_dict': {'weight': torch.ones(2)}}, tmp_path / 'served' / 'good.pth')
+    torch.save({'state_dict': RunsCode()}, tmp_path / 'served' / 'evil.pth')
+    loaded = CheckpointLoader.load_checkpoint(f'{address}/good.pth')
+    assert torch.equal(loaded['state_dict']['weight'], torch.ones(2))
+    with pytest.raises(Exception, match='weights_only'):
+        CheckpointLoader.load_checkpoint(f'{address}/evil.pth')
+    assert 'never' not in capsys.readouterr().out
