@@ -44,7 +44,7 @@ model = dict(
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    sampler=dict(num_samples=8 * 260, window_size=crop_size),
+    sampler=dict(num_samples=8 * 200, window_size=crop_size),
     dataset=dict(data_root=data_root, tiles=train_tiles))
 val_dataloader = dict(
     num_workers=0,
@@ -54,7 +54,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, begin=0, end=20, by_epoch=False),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=20, end=260, by_epoch=False)
+    dict(type='CosineAnnealingLR', eta_min=1e-5, begin=20, end=200, by_epoch=False)
 ]
 train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=1))
