@@ -11,16 +11,20 @@ import numpy as np
 
 
 def scale_aux(
-    aux: np.ndarray, low: float | Sequence[float], high: float | Sequence[float]
+    aux: np.ndarray,
+    low: float | Sequence[float],
+    high: float | Sequence[float],
+    clip: bool = False,
 ) -> np.ndarray:
     """Scale an auxiliary image so that ``low`` becomes 0 and ``high`` becomes 1.
 
-    Values outside of the range are not clipped. What is not a finite number becomes 0.
+    What is not a finite number becomes 0.
 
     Args:
         aux: (H, W, C) values in any unit, for example metres.
         low: Value that becomes 0, in the unit of ``aux``; one number, or one per channel.
         high: Value that becomes 1, likewise.
+        clip: Whether values below ``low`` become 0 and those above ``high`` 1, too.
 
     Returns:
         (H, W, C) float32.
@@ -39,6 +43,8 @@ def scale_aux(
     if not np.all(low < high):
         raise ValueError(f'The range ({low}, {high}) is empty: give a low below its high.')
     scaled = (aux.astype(dtype, copy=False) - low) / (high - low)
+    if clip:
+        scaled = scaled.clip(0, 1)
     return _finite(scaled).astype(np.float32, copy=False)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from fakes import write_raster
 
-from mobanet_mmseg.datasets import statistics
+from mobanet_mmseg.datasets import percentiles, statistics
+from mobanet_mmseg.datasets.percentiles import band_percentiles
+from mobanet_mmseg.datasets.rasters import read_stack
 from mobanet_mmseg.datasets.statistics import STATISTICS_FILE, aux_ranges, aux_statistics
 
 HEIGHTS = np.array([[-9999, 31.5, 40], [np.nan, 60.25, np.inf]], np.float32)
@@ -160,3 +162,82 @@ def test_what_is_not_to_be_kept_leaves_no_file(tmp_path):
     path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
     assert aux_ranges([path], (1,), 'tile', keep=False) == [((31.5,), (60.25,))]
     assert not (tmp_path / STATISTICS_FILE).exists()
+
+
+HUNDRED = np.arange(1, 101, dtype=np.float32).reshape(4, 25)  # metres: the p-th percentile is p
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64, np.int16, np.uint8])
+def test_percentiles_are_values_of_the_raster(tmp_path, dtype):
+    path = write_raster(tmp_path / 'a.tif', HUNDRED.astype(dtype))
+    expected = {0: [1.0], 1: [1.0], 2.5: [3.0], 50: [50.0], 99: [99.0], 100: [100.0]}
+    assert band_percentiles(str(path), list(expected)) == expected
+
+
+def test_percentiles_equal_those_of_sorting_for_negative_and_huge_values(tmp_path, monkeypatch):
+    monkeypatch.setattr(percentiles, 'CHUNK_BYTES', 23 * 2 * 4 * 3)  # many chunks
+    rng = np.random.default_rng(0)
+    aux = rng.normal(0, 50, (41, 23, 2)).astype(np.float32)
+    aux[0, 0], aux[7, 3], aux[2, 5] = 1e30, -1e6, -0.0
+    aux[3, :, 1] = -9999
+    path = write_raster(tmp_path / 'a.tif', aux, nodata=-9999)
+    found = band_percentiles(str(path), (2, 50, 97))
+    for percentage, values in found.items():
+        for band, value in enumerate(values):
+            valid = aux[..., band][aux[..., band] != -9999]
+            assert value == np.percentile(valid, percentage, method='inverted_cdf')
+
+
+def test_a_band_without_values_has_no_percentiles(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', np.full((3, 4), np.nan, np.float32))
+    assert band_percentiles(str(path), (1, 99)) == {1: [None], 99: [None]}
+
+
+def test_an_outlier_of_a_million_metres_leaves_the_percentiles_where_they_are(tmp_path):
+    heights = np.tile(HUNDRED, (4, 1))
+    heights[0, 0] = 1e6
+    path = write_raster(tmp_path / 'a.tif', heights)
+    assert aux_ranges([path], (1,), 'tile') == [((1.0,), (1e6,))]
+    assert aux_ranges([path], (1,), ('percentile', 1, 99)) == [((2.0,), (100.0,), True)]
+
+
+def test_values_beyond_the_percentiles_are_clipped(tmp_path):
+    aux = write_raster(tmp_path / 'aux.tif', HUNDRED)
+    img = write_raster(tmp_path / 'img.tif', np.zeros((4, 25), np.uint8))
+    (limits,) = aux_ranges([aux], (1,), ['percentile', 10, 60])  # a list, as from JSON or YAML
+    stack = read_stack(img, aux, img_bands=(1,), aux_bands=(1,), aux_range=limits)
+    np.testing.assert_allclose(stack[..., 1], ((HUNDRED - 10) / 50).clip(0, 1), atol=1e-6)
+
+
+def test_percentiles_are_kept_beside_the_range_and_read_again(tmp_path, computed, monkeypatch):
+    read = []
+    compute = statistics.band_percentiles
+    monkeypatch.setattr(
+        statistics, 'band_percentiles', lambda *args: read.append(args[1]) or compute(*args)
+    )
+    path = write_raster(tmp_path / 'a.tif', HUNDRED)
+    aux_statistics([path])
+    for _ in range(2):
+        as_new_process()
+        aux_ranges([path], (1,), ('percentile', 2, 98))
+        aux_ranges([path], (1,), ('percentile', 0.5, 99.5))
+        assert aux_ranges([path], (1,), 'tile') == [((1.0,), (100.0,))]
+    assert computed == ['a.tif'] and read == [(2, 98), (0.5, 99.5)]
+    entry = json.loads((tmp_path / STATISTICS_FILE).read_text())['a.tif']
+    assert entry['percentiles'] == {'2': [2.0], '98': [98.0], '0.5': [1.0], '99.5': [100.0]}
+
+
+def test_a_raster_whose_percentiles_are_one_value_is_refused(tmp_path):
+    heights = np.zeros((10, 20), np.float32)
+    heights[0, 0] = 9
+    path = write_raster(tmp_path / 'a.tif', heights)
+    with pytest.raises(ValueError, match=r'constant in band 1 \(its percentiles \(1, 99\) are 0'):
+        aux_ranges([path], (1,), ('percentile', 1, 99))
+
+
+@pytest.mark.parametrize(
+    'aux_range', [('percentile',), ('percentile', 99, 1), ('percentile', 1, 101), ('percentil', 1)]
+)
+def test_other_percentiles_are_refused(aux_range):
+    with pytest.raises(ValueError, match=r"\('percentile', 1, 99\)"):
+        aux_ranges([], (1,), aux_range)

@@ -19,7 +19,7 @@ class LoadMultimodalRaster(BaseTransform):
 
     - img_path, aux_path
     - img_bands, aux_bands (band numbers, counted from 1)
-    - aux_range ((low, high) in the auxiliary raster's unit, or None)
+    - aux_range ((low, high) or (low, high, clip) in the auxiliary raster's unit, or None)
     - window ((row, col, height, width), pixels; optional: without it, the whole tile)
 
     Added Keys:

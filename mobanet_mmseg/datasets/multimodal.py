@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 
 from mobanet_mmseg.datasets.rasters import AuxRange, check_bands, check_sizes, read_info
-from mobanet_mmseg.datasets.statistics import aux_ranges
+from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
 
 IGNORE_INDEX = 255
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
@@ -74,8 +74,10 @@ class MultimodalSegDataset(BaseSegDataset):
             Without ``seg_map_path`` there are no labels, which ``test_mode`` allows.
         img_bands: Bands of the optical raster, in the order of the channels.
         aux_bands: Bands of the auxiliary raster, in the order of the channels.
-        aux_range: ``'tile'`` scales each auxiliary raster by its own least and greatest value; a
-            pair ``(low, high)`` in its unit scales all alike; None leaves the values.
+        aux_range: ``'tile'`` scales each auxiliary raster by its own least and greatest value;
+            ``('percentile', 1, 99)`` by these percentiles of its own, beyond which values are
+            clipped, so that single outliers do not squeeze the rest; a pair ``(low, high)`` in its
+            unit scales all alike; None leaves the values.
         label_values: Value of each class in an index label; None counts from 0.
         label_ignore: Values of an index label that mean 'no label'; the raster's nodata value
             does, too.
@@ -94,7 +96,7 @@ class MultimodalSegDataset(BaseSegDataset):
         data_prefix: dict[str, str | None] | None = None,
         img_bands: Sequence[int] = (1, 2, 3),
         aux_bands: Sequence[int] = (1,),
-        aux_range: str | AuxRange | None = 'tile',
+        aux_range: str | Percentiles | AuxRange | None = 'tile',
         label_values: Sequence[int] | None = None,
         label_ignore: Sequence[int] = (IGNORE_INDEX,),
         **kwargs: Any,

@@ -33,7 +33,8 @@ MAX_EDGE = 1  # pixels per side by which the rasters of one tile may differ: Pot
 
 Bands = Sequence[int]
 PixelWindow = tuple[int, int, int, int]
-AuxRange = tuple[float | Sequence[float], float | Sequence[float]]
+Limit = float | Sequence[float]
+AuxRange = tuple[Limit, Limit] | tuple[Limit, Limit, bool]  # low, high, whether to clip
 
 
 def check_sizes(info: RasterInfo, reference: RasterInfo) -> None:
@@ -127,7 +128,8 @@ def read_stack(
         img_bands: Bands of the optical raster, in the order of the channels.
         aux_bands: Bands of the auxiliary raster, likewise.
         aux_range: Values that become 0 and 1, in the unit of the raster, each one number or one
-            per band; None leaves the values as they are.
+            per band, and, if given, whether what lies outside is clipped to 0..1; None leaves the
+            values as they are.
         window: Window of the optical raster; None is all of it.
 
     Returns:

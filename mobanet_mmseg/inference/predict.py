@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.rasters import AuxRange, check_sizes, read_info, read_stack, read_window
-from mobanet_mmseg.datasets.statistics import aux_ranges
+from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
 from mobanet_mmseg.inference.geotiff import open_label_map
 from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
 
@@ -114,7 +114,7 @@ def predict_file(
     *,
     img_bands: Sequence[int],
     aux_bands: Sequence[int],
-    aux_range: str | AuxRange | None,
+    aux_range: str | Percentiles | AuxRange | None,
 ) -> np.ndarray:
     """Predict a pair of rasters into an indexed GeoTIFF on the optical raster's grid.
 
@@ -125,7 +125,8 @@ def predict_file(
         out_path: Where to write; tried before anything is predicted.
         img_bands: Bands of the optical raster, counted from 1.
         aux_bands: Bands of the auxiliary raster, counted from 1.
-        aux_range: ``'tile'``, ``(low, high)`` in the auxiliary raster's unit, or None.
+        aux_range: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` in the auxiliary
+            raster's unit, or None.
 
     Returns:
         The labels that were written, (H, W) uint8.
@@ -161,7 +162,7 @@ def predict_raster(
     *,
     img_bands: Sequence[int],
     aux_bands: Sequence[int],
-    aux_range: str | AuxRange | None,
+    aux_range: str | Percentiles | AuxRange | None,
 ) -> np.ndarray:
     """Predict a pair of rasters, which is read whole.
 
@@ -171,7 +172,8 @@ def predict_raster(
         aux_path: Auxiliary raster on the same grid.
         img_bands: Bands of the optical raster, counted from 1.
         aux_bands: Bands of the auxiliary raster, counted from 1.
-        aux_range: ``'tile'``, ``(low, high)`` in the auxiliary raster's unit, or None.
+        aux_range: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` in the auxiliary
+            raster's unit, or None.
 
     Returns:
         Class indices (H, W) uint8; 255 where no optical band holds data.

@@ -21,7 +21,10 @@ dataset = dict(
     seg_map_suffix='.tif',
     img_bands=(1, 2, 3),  # in the order of the model's channels; (4, 1, 2) is an IR-R-G of RGBIR
     aux_bands=(1, ),
-    aux_range='tile',  # each tile's own min and max; (low, high) in the raster's unit; None
+    # 'tile': each tile's own min and max; ('percentile', 1, 99): its own percentiles, values beyond
+    # are clipped (tools/misc/check_data.py says where outliers call for it); (low, high) in the
+    # raster's unit; None: as they are
+    aux_range='tile',
     label_values=None,  # value of each class in an index label, for example (1, 2); None: 0, 1
     label_ignore=(255, ))  # values that mean 'no label'; so does the raster's nodata value
 crop_size = (256, 256)
