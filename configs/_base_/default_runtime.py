@@ -15,7 +15,9 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='TrainableParametersHook'),
     # strict=False: a training may start (load_from) from what fits of another task's checkpoint
-    dict(type='StrictCheckpointHook', strict=True)
+    dict(type='StrictCheckpointHook', strict=True),
+    # allow=True: a tile may be trained on and validated or tested on
+    dict(type='SplitOverlapHook', allow=False)
 ]
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')

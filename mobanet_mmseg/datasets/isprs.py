@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from mmseg.registry import DATASETS
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, refuse_twice
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.splits import refuse_twice
 
 
 class Source(NamedTuple):

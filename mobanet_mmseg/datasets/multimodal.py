@@ -1,6 +1,5 @@
 """Any pairs of an optical and an auxiliary raster, with or without labels."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,9 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from rich.progress import track
 
+from mobanet_mmseg.datasets.placement import check_place
 from mobanet_mmseg.datasets.rasters import AuxRange, check_bands, check_sizes, read_info
+from mobanet_mmseg.datasets.splits import refuse_twice
 from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
 
 IGNORE_INDEX = 255
@@ -35,21 +36,6 @@ class WindowIndex(NamedTuple):
     col: int
     height: int
     width: int
-
-
-def refuse_twice(tiles: Sequence[str], source: str) -> None:
-    """Refuse a split that names a tile more than once.
-
-    Args:
-        tiles: Names of the tiles.
-        source: Where they are named.
-
-    Raises:
-        ValueError: If one is named again.
-    """
-    twice = [tile for tile, count in Counter(tiles).items() if count > 1]
-    if twice:
-        raise ValueError(f'{source} names {twice} more than once: name a tile once.')
 
 
 @DATASETS.register_module()
@@ -81,6 +67,9 @@ class MultimodalSegDataset(BaseSegDataset):
         label_values: Value of each class in an index label; None counts from 0.
         label_ignore: Values of an index label that mean 'no label'; the raster's nodata value
             does, too.
+        check_place: Refuse tiles whose rasters say that they lie in different places: another CRS,
+            or transforms more than half a pixel apart; a raster that does not say is accepted.
+            False goes by the pixels alone.
 
     Raises:
         FileNotFoundError: If rasters are missing.
@@ -99,6 +88,7 @@ class MultimodalSegDataset(BaseSegDataset):
         aux_range: str | Percentiles | AuxRange | None = 'tile',
         label_values: Sequence[int] | None = None,
         label_ignore: Sequence[int] = (IGNORE_INDEX,),
+        check_place: bool = True,
         **kwargs: Any,
     ) -> None:
         for name in ('reduce_zero_label', 'backend_args'):
@@ -113,6 +103,7 @@ class MultimodalSegDataset(BaseSegDataset):
         self.aux_range = aux_range
         self.label_values = label_values
         self.label_ignore = tuple(label_ignore)
+        self.check_place = check_place
         # MMSeg draws a palette by chance where there is none: no label is painted with that.
         self.has_palette = 'palette' in (self.METAINFO | dict(kwargs.get('metainfo') or {}))
         super().__init__(
@@ -146,7 +137,7 @@ class MultimodalSegDataset(BaseSegDataset):
         self._refuse_missing(tiles)
         show = len(tiles) > 100 and is_main_process()
         for tile in track(tiles, 'Headers of the rasters', disable=not show):
-            self._check_tile(tile)
+            self.check_tile(tile)
         ranges = aux_ranges([tile['aux_path'] for tile in tiles], self.aux_bands, self.aux_range)
         return [tile | {'aux_range': limits} for tile, limits in zip(tiles, ranges, strict=True)]
 
@@ -171,6 +162,40 @@ class MultimodalSegDataset(BaseSegDataset):
             {key: str(Path(folder) / (stem + suffixes[key])) for key, folder in folders.items()}
             for stem in self._stems()
         ]
+
+    def check_tile(self, tile: dict[str, Any]) -> None:
+        """Check the headers of a tile's rasters and note its ``height`` and ``width``, pixels.
+
+        Args:
+            tile: Its files, as :meth:`find_tiles` names them.
+
+        Raises:
+            FileNotFoundError: If one is missing.
+            ValueError: If they do not fit the dataset or one another.
+        """
+        info = read_info(tile['img_path'])
+        aux = read_info(tile['aux_path'])
+        check_bands(info, self.img_bands)
+        check_bands(aux, self.aux_bands)
+        others = [aux]
+        if 'seg_map_path' in tile:
+            label = read_info(tile['seg_map_path'])
+            others.append(label)
+            if label.count not in (1, 3):
+                raise ValueError(
+                    f'{label.path} has {label.count} bands; a label raster has 1 (class indices) '
+                    'or 3 (colours): give the label of the tile, or convert it.'
+                )
+            if label.count == 3 and not self.has_palette:
+                raise ValueError(
+                    f'{label.path} is a label in colours, but the dataset has no palette: give '
+                    'metainfo=dict(classes=..., palette=...), or a label of class indices.'
+                )
+        for other in others:
+            check_sizes(other, info)
+            if self.check_place:
+                check_place(other, info)
+        tile.update(height=info.height, width=info.width)
 
     def get_data_info(self, idx: int | WindowIndex) -> dict:
         """Describe one tile, or one window of it, for the pipeline.
@@ -230,28 +255,6 @@ class MultimodalSegDataset(BaseSegDataset):
                 f'{len(missing)} of the {len(paths)} rasters of {len(tiles)} tiles are missing: '
                 f'{shown}. Put them there, or leave their tiles out of the split.'
             )
-
-    def _check_tile(self, tile: dict[str, Any]) -> None:
-        """Check the headers of a tile's rasters and note its size."""
-        info = read_info(tile['img_path'])
-        aux = read_info(tile['aux_path'])
-        check_bands(info, self.img_bands)
-        check_bands(aux, self.aux_bands)
-        check_sizes(aux, info)
-        if 'seg_map_path' in tile:
-            label = read_info(tile['seg_map_path'])
-            check_sizes(label, info)
-            if label.count not in (1, 3):
-                raise ValueError(
-                    f'{label.path} has {label.count} bands; a label raster has 1 (class indices) '
-                    'or 3 (colours): give the label of the tile, or convert it.'
-                )
-            if label.count == 3 and not self.has_palette:
-                raise ValueError(
-                    f'{label.path} is a label in colours, but the dataset has no palette: give '
-                    'metainfo=dict(classes=..., palette=...), or a label of class indices.'
-                )
-        tile.update(height=info.height, width=info.width)
 
     def make_label_lookup(self) -> dict[int | tuple[int, ...], int]:
         """Say which class index a label's value (int) or colour (R, G, B) means.

@@ -1,3 +1,9 @@
-from mobanet_mmseg.engine import checkpoint_hooks, hooks, prediction_hooks, samplers
+from mobanet_mmseg.engine import (
+    checkpoint_hooks,
+    hooks,
+    prediction_hooks,
+    samplers,
+    split_hooks,
+)
 
-__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers']
+__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers', 'split_hooks']

@@ -5,6 +5,9 @@
 
 The three rasters of a tile lie on one grid: same size, same place. A label of one band holds class
 indices, one of three bands the palette's colours (black is no label).
+
+    python tools/misc/check_data.py CONFIG                               what will hurt, before training
+    python tools/analysis_tools/browse_dataset.py CONFIG --out pictures  what the network gets
 """
 dataset_type = 'MultimodalSegDataset'
 data_root = 'data/mine'

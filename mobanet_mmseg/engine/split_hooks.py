@@ -1,0 +1,76 @@
+"""Refuses to measure a model on what it was trained on."""
+
+import logging
+
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, HOOKS
+from torch.utils.data import Dataset
+
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.splits import shared_files
+
+
+@HOOKS.register_module()
+class SplitOverlapHook(Hook):
+    """Stops a training whose tiles are validated or tested on as well.
+
+    Compares files, links followed; ``tools/misc/check_data.py`` compares pixels.
+
+    Args:
+        allow: Warn and go on, for example to see whether a model can learn a few tiles by heart.
+    """
+
+    def __init__(self, allow: bool = False) -> None:
+        self.allow = allow
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare the splits.
+
+        Raises:
+            ValueError: If they share a tile.
+        """
+        train = _tiles(runner.train_dataloader.dataset)
+        val = [] if runner.val_loop is None else _tiles(runner.val_dataloader.dataset)
+        for loader, tiles in (('val_dataloader', val), ('test_dataloader', _test_tiles(runner))):
+            shared = shared_files(train, tiles)
+            if not shared:
+                continue
+            shown = ', '.join(shared[:4]) + (', ...' if len(shared) > 4 else '')
+            text = (
+                f'{len(shared)} of the {len(train)} training tiles are in the {loader}, too '
+                f'({shown}), which would flatter the model: take them out of one of the splits, '
+                'or set allow=True in SplitOverlapHook.'
+            )
+            if not self.allow:
+                raise ValueError(text)
+            runner.logger.log(logging.WARNING, text)
+
+
+def _tiles(dataset: Dataset) -> list[str]:
+    """Optical rasters of a dataset, through MMEngine's wrappers; none of another kind."""
+    if isinstance(dataset, ConcatDataset):
+        return [path for part in dataset.datasets for path in _tiles(part)]
+    if isinstance(dataset, RepeatDataset | ClassBalancedDataset):
+        return _tiles(dataset.dataset)
+    if isinstance(dataset, MultimodalSegDataset):
+        return [dataset.tile_size(index)[0] for index in range(len(dataset))]
+    return []
+
+
+def _test_tiles(runner: Runner) -> list[str]:
+    """Optical rasters of the test split, which a training does not build."""
+    loader = runner.cfg.get('test_dataloader')
+    if loader is None or loader == runner.cfg.get('val_dataloader'):
+        return []
+    kind = DATASETS.get(loader['dataset']['type'])
+    if kind is None or not issubclass(kind, MultimodalSegDataset):
+        return []
+    dataset = DATASETS.build({**loader['dataset'], 'pipeline': [], 'lazy_init': True})
+    try:
+        tiles = [tile['img_path'] for tile in dataset.find_tiles()]
+        shared_files(tiles, [])
+    except FileNotFoundError:  # test tiles that are not here are not trained on
+        return []
+    return tiles
