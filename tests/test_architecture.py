@@ -20,6 +20,7 @@ MAY_IMPORT = {
     'datasets': {'modalities', 'datasets'},
     'evaluation': set(),
     'visualization': {'visualization'},
+    'visualization.browse': {'visualization', 'models.mcrm'},
     'inference': {'datasets', 'inference', 'models.checkpoints'},
     'engine': {
         'datasets',

@@ -75,13 +75,9 @@ class LoadRasterAnnotations(BaseTransform):
         path = results.get('seg_map_path')
         if path is None:
             return results
-        tile, label = read_info(results['img_path']), read_info(path)
-        bands = range(1, label.count + 1)
-        pixels = read_window(path, bands, results.get('window'), (tile.height, tile.width))
-        lookup = results['label_lookup']
-        if label.count == 1 and label.nodata[0] is not None:
-            lookup = {label.nodata[0]: IGNORE_INDEX} | lookup
-        labels = classes_of(pixels, lookup)
+        tile = read_info(results['img_path'])
+        shape = (tile.height, tile.width)
+        labels, pixels = read_classes(path, results['label_lookup'], results.get('window'), shape)
         unknown = labels == UNKNOWN
         if unknown.any():
             labels[unknown] = IGNORE_INDEX
@@ -106,6 +102,34 @@ class LoadRasterAnnotations(BaseTransform):
 
 
 UNKNOWN = MAX_CLASSES
+
+
+def read_classes(
+    path: str,
+    lookup: dict[int | tuple[int, ...], int],
+    window: tuple[int, int, int, int] | None,
+    shape: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read a window of a label raster.
+
+    Args:
+        path: Label raster, class values (one band) or colours (three).
+        lookup: Class index of each value and each colour.
+        window: (row, col, height, width) within ``shape``, pixels; None is all of it.
+        shape: Height and width of the tile's optical raster, pixels.
+
+    Returns:
+        (h, w) uint8 class indices, ``UNKNOWN`` where the lookup has no class, and the (h, w, 1 or
+        3) pixels that were read.
+
+    Raises:
+        ValueError: If the raster is unreadable or of another kind.
+    """
+    label = read_info(path)
+    pixels = read_window(path, range(1, label.count + 1), window, shape)
+    if label.count == 1 and label.nodata[0] is not None:
+        lookup = {label.nodata[0]: IGNORE_INDEX} | lookup
+    return classes_of(pixels, lookup), pixels
 
 
 def classes_of(pixels: np.ndarray, lookup: dict[int | tuple[int, ...], int]) -> np.ndarray:

@@ -72,6 +72,22 @@ def draw_panels(
         ignore_index=ignore_index,
         max_pixels=max_pixels,
     )
+    save_picture(out_path, picture)
+
+
+def save_picture(out_path: str | Path, picture: np.ndarray) -> None:
+    """Write a picture beside its goal and rename it once it is complete.
+
+    Args:
+        out_path: Where to write, PNG or JPEG by its ending; missing folders are made.
+        picture: (h, w, 3) uint8.
+
+    Raises:
+        OSError: If the file cannot be written.
+        ValueError: If the ending is not one of an image.
+    """
+    out_path = Path(out_path)
+    check_ending(out_path)
     _, encoded = cv2.imencode(out_path.suffix.lower(), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     part = out_path.with_name(f'.{out_path.name}.{os.getpid()}.part')
     try:
@@ -163,7 +179,7 @@ def render_panels(
     legend = dict(zip(classes, palette, strict=True)) if maps else {}
     if any(((labels < 0) | (labels >= len(classes))).any() for labels in maps.values()):
         legend['no class'] = UNLABELLED_COLOUR
-    return _compose(panels, legend)
+    return compose_panels(panels, legend)
 
 
 def _check(
@@ -220,8 +236,16 @@ def _columns(num_panels: int, width: int, height: int) -> int:
     return min(range(num_panels, 0, -1), key=misfit)
 
 
-def _compose(panels: dict[str, np.ndarray], legend: dict[str, Colour]) -> np.ndarray:
-    """Lay titled panels out with the legend below; one pixel of a panel is one of the picture."""
+def compose_panels(panels: dict[str, np.ndarray], legend: dict[str, Colour]) -> np.ndarray:
+    """Lay titled panels out with the legend below; one pixel of a panel is one of the picture.
+
+    Args:
+        panels: (h, w, 3) uint8 of one size, by title.
+        legend: Colours by name.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     height, width = next(iter(panels.values())).shape[:2]
     columns = _columns(len(panels), width, height)
     rows = math.ceil(len(panels) / columns)

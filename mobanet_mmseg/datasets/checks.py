@@ -1,0 +1,190 @@
+"""Walks the datasets of a config before they are trained on, and says what will hurt."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+from rich.progress import track
+
+from mobanet_mmseg.datasets.findings import HURTS, LOOK, Finding, judge_tile
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.splits import shared_files
+from mobanet_mmseg.datasets.tile_report import TileReport, measure_tile
+
+SPLITS = ('train', 'val', 'test')
+Layers = dict[str, np.ndarray | None]
+
+
+class CheckedTile(NamedTuple):
+    """A tile that could be measured.
+
+    Args:
+        split: Name of the split.
+        classes: Names of its classes.
+        palette: Their colours, None if there are none.
+        report: What was measured.
+    """
+
+    split: str
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None
+    report: TileReport
+
+
+class Checks(NamedTuple):
+    """What a walk through the datasets found.
+
+    Args:
+        tiles: The tiles that could be measured.
+        findings: What is wrong or strange, the worst first.
+    """
+
+    tiles: list[CheckedTile]
+    findings: list[Finding]
+
+    @property
+    def hurt(self) -> bool:
+        """Whether anything will hurt."""
+        return any(finding.level == HURTS for finding in self.findings)
+
+
+def check_config(
+    config: Config,
+    split: str = 'all',
+    on_tile: Callable[[CheckedTile, Layers], None] | None = None,
+) -> Checks:
+    """Check the datasets of a config, tile by tile and against one another.
+
+    Args:
+        config: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader`` or some of them.
+        split: ``'train'``, ``'val'``, ``'test'`` or ``'all'``.
+        on_tile: Called with each measured tile and its reduced layers, for a picture.
+
+    Raises:
+        FileNotFoundError: If a folder, a split file or tiles of an archive are missing.
+        ValueError: If the config has no such split, or datasets of another kind.
+    """
+    processing = config.get('model', {}).get('data_preprocessor', {})
+    norm = processing.get('mean'), processing.get('std')
+    tiles: list[CheckedTile] = []
+    findings: list[Finding] = []
+    files: dict[str, list[str]] = {}
+    for name, loader in _loaders(config, split).items():
+        window = _window_size(loader) if name == 'train' else None
+        files[name] = []
+        for dataset in _datasets(name, loader.dataset):
+            found = dataset.find_tiles()
+            if not found:
+                text = 'its split is empty: name the tiles, or correct the folders'
+                findings.append(Finding(HURTS, name, '', text))
+            files[name] += [tile['img_path'] for tile in found]
+            for tile in track(found, f'Checking {name}'):
+                try:
+                    dataset.check_tile(tile)
+                    report, layers = measure_tile(dataset, tile)
+                except (FileNotFoundError, ValueError) as error:
+                    text = str(error).rstrip('.')
+                    findings.append(Finding(HURTS, name, tile['img_path'], text))
+                    continue
+                meta = dataset.metainfo
+                palette = meta['palette'] if dataset.has_palette else None
+                tiles.append(CheckedTile(name, meta['classes'], palette, report))
+                findings += [
+                    Finding(level, name, tile['img_path'], text)
+                    for level, text in judge_tile(report, *norm, window)
+                ]
+                if on_tile is not None:
+                    on_tile(tiles[-1], layers)
+    findings += [*_judge_classes(tiles), *_judge_twins(tiles, files)]
+    return Checks(tiles, sorted(findings, key=lambda finding: finding.level != HURTS))
+
+
+def _loaders(config: Config, split: str) -> dict[str, Any]:
+    """The data loaders to check; validation and test are one where they are the same."""
+    wanted = SPLITS if split == 'all' else (split,)
+    loaders = {name: config.get(f'{name}_dataloader') for name in wanted}
+    loaders = {name: loader for name, loader in loaders.items() if loader is not None}
+    if not loaders:
+        raise ValueError(
+            f'{config.filename} has no {" or ".join(f"{name}_dataloader" for name in wanted)} to '
+            'check: give a config with one.'
+        )
+    if 'val' in loaders and loaders.get('test') == loaders['val']:
+        loaders['val, test'] = loaders.pop('val')
+        del loaders['test']
+    return loaders
+
+
+def _datasets(split: str, settings: Any) -> Iterator[MultimodalSegDataset]:
+    """Build the datasets of a split without looking at their files, through wrappers."""
+    if 'datasets' in settings:
+        for part in settings['datasets']:
+            yield from _datasets(split, part)
+        return
+    kind = DATASETS.get(settings['type'])
+    if kind is not None and issubclass(kind, MultimodalSegDataset):
+        dataset = DATASETS.build({**settings, 'pipeline': [], 'lazy_init': True})
+        dataset.label_lookup = dataset.make_label_lookup()
+        yield dataset
+    elif 'dataset' in settings:
+        yield from _datasets(split, settings['dataset'])
+    else:
+        raise ValueError(
+            f'The dataset of {split} is a {settings["type"]}; a MultimodalSegDataset or one of '
+            "ISPRS's can be checked."
+        )
+
+
+def _window_size(loader: Any) -> tuple[int, int] | None:
+    size = loader.get('sampler', {}).get('window_size')
+    return (size, size) if isinstance(size, int) else size and tuple(size)
+
+
+def _judge_classes(tiles: Sequence[CheckedTile]) -> Iterator[Finding]:
+    """Name the classes that no tile of a split has."""
+    by_split = defaultdict(list)
+    for tile in tiles:
+        if tile.report.label is not None:
+            by_split[tile.split, tuple(tile.classes)].append(tile.report.counts)
+    for (split, classes), counts in by_split.items():
+        totals = np.sum(counts, axis=0)
+        absent = [name for name, total in zip(classes, totals, strict=True) if total == 0]
+        if absent:
+            text = (
+                f'no pixel of its tiles is {", ".join(absent)}: choose other tiles, or correct '
+                'the palette, label_values or classes'
+            )
+            yield Finding(HURTS if split == 'train' else LOOK, split, '', text)
+
+
+def _judge_twins(tiles: Sequence[CheckedTile], files: dict[str, list[str]]) -> Iterator[Finding]:
+    """Find tiles that are the same file, or have the same pixels."""
+    same = defaultdict(list)
+    for tile in tiles:
+        same[tile.report.pixels].append((tile.split, tile.report.optical.path))
+    said = set()
+    for (split, path), *others in (members for members in same.values() if len(members) > 1):
+        for other_split, other in others:
+            said.add(path)
+            yield _twin(split, path, other_split, other)
+    names = list(files)
+    for index, name in enumerate(names):
+        for other in names[index + 1 :]:
+            here = [[path for path in files[n] if Path(path).exists()] for n in (name, other)]
+            for path in shared_files(*here):
+                if path not in said:  # unreadable, but named in both
+                    yield _twin(name, path, other, path)
+
+
+def _twin(split: str, path: str, other_split: str, other: str) -> Finding:
+    if split == other_split:
+        text = f'{other} has the same pixels: it counts twice; leave one out'
+        return Finding(LOOK, split, path, text)
+    level = HURTS if 'train' in (split, other_split) else LOOK
+    what = 'it is' if path == other else f'{other}, which has the same pixels, is'
+    text = f'{what} in {other_split}, too, which flatters the model: leave one of them out'
+    return Finding(level, split, path, text)

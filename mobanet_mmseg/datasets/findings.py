@@ -1,0 +1,184 @@
+"""Judges what was measured of a tile: what will hurt a training, and what to look at."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from mobanet_mmseg.datasets.alignment import Symmetry
+from mobanet_mmseg.datasets.tile_report import TileReport
+
+HURTS, LOOK = 'hurts', 'look at it'
+
+UNKNOWN_HURTS = 0.01  # share of the pixels whose value or colour is of no class
+NODATA_LOOK, NODATA_HURTS = 0.1, 0.5  # share of the pixels without data
+FILLED_LOOK, FILLED_HURTS = 0.5, 0.2  # share of 0..1 that the middle 98 % of the heights take
+OUTSIDE_LOOK, OUTSIDE_HURTS = 0.02, 0.5  # share of the values beyond a fixed range
+SHIFT_HURTS = 3  # pixels; less is what leaning houses and shadows can do
+LIKENESS_HURTS = 0.99  # correlation of the two modalities
+FAR = 6.0  # standard deviations of the config between a channel's mean and the config's
+FLAT_LOOK, FLAT_HURTS = 0.1, 0.02  # a channel's standard deviation by the config's
+
+Level = Literal['hurts', 'look at it']
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong or strange.
+
+    Args:
+        level: ``'hurts'``: a training on it is worse than without; ``'look at it'``: it may be
+            right, which only a person can say.
+        split: Name of the split.
+        tile: Path of the tile's optical raster; empty for the whole split.
+        text: What was found, what it does and what to do.
+    """
+
+    level: Level
+    split: str
+    tile: str
+    text: str
+
+
+def judge_tile(
+    report: TileReport,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    window: tuple[int, int] | None,
+) -> Iterator[tuple[Level, str]]:
+    """Judge one tile.
+
+    Args:
+        report: What was measured of it.
+        mean: Means that the config subtracts of the stacked channels, None if it does not say.
+        std: Standard deviations that it divides by, likewise.
+        window: Height and width of the windows that training draws, pixels, None for whole tiles.
+
+    Returns:
+        Level and text of each finding.
+    """
+    yield from _judge_size(report, window)
+    yield from _judge_optical(report, mean, std)
+    yield from _judge_aux(report)
+    yield from _judge_labels(report)
+    yield from _judge_places(report)
+
+
+def _judge_size(report: TileReport, window: tuple[int, int] | None) -> Iterator[tuple[Level, str]]:
+    height, width = report.optical.height, report.optical.width
+    if window is not None and (height < window[0] or width < window[1]):
+        yield (
+            HURTS,
+            f'it has {height} x {width} pixels, fewer than the window of {window[0]} x '
+            f'{window[1]}: give a smaller window_size, or leave it out of the split',
+        )
+
+
+def _judge_optical(
+    report: TileReport, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Iterator[tuple[Level, str]]:
+    yield from _judge_nodata('optical', report.optical.nodata)
+    if mean is None or std is None:
+        return
+    for band, (own, spread) in enumerate(zip(report.mean, report.std, strict=True)):
+        center, unit = mean[band], std[band]
+        far, contrast = abs(own - center) / unit, spread / unit
+        if far > FAR:
+            yield (
+                HURTS,
+                f'optical channel {band + 1} ({report.optical.dtype}) has mean {own:.4g} where the '
+                f'data_preprocessor expects {center:.4g} +- {unit:.4g}: convert the raster to that '
+                'unit, or measure mean and std anew',
+            )
+        elif contrast < FLAT_LOOK:
+            yield (
+                HURTS if contrast < FLAT_HURTS else LOOK,
+                f'optical channel {band + 1} ({report.optical.dtype}) is nearly constant: its '
+                f'standard deviation is {spread:.3g} where the data_preprocessor expects '
+                f'{unit:.4g}; is the image blank, in another unit, or the band an alpha band',
+            )
+
+
+def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
+    yield from _judge_nodata('auxiliary', report.aux.nodata)
+    for band, (share, values) in enumerate(zip(report.filled, report.percentiles, strict=False)):
+        if share < FILLED_LOOK:
+            low, p1, _, p99, high = values
+            yield (
+                HURTS if share < FILLED_HURTS else LOOK,
+                f'98 % of auxiliary channel {band + 1} lie within {p1:.6g}..{p99:.6g}, the rest '
+                f'reaches to {low:.6g}..{high:.6g}: in what the network gets they take {share:.2%} '
+                "of 0..1; clip the outliers with aux_range=('percentile', 1, 99), or set a fixed "
+                'range',
+            )
+    clipped = report.aux_range is not None and len(report.aux_range) == 3
+    if report.outside > OUTSIDE_LOOK and not clipped:
+        yield (
+            HURTS if report.outside > OUTSIDE_HURTS else LOOK,
+            f'{report.outside:.1%} of the auxiliary values lie outside of aux_range='
+            f'{report.aux_range}: widen it, or correct its unit',
+        )
+    if report.likeness > LIKENESS_HURTS:
+        yield (
+            HURTS,
+            f'the auxiliary raster is a copy of an optical channel (correlation '
+            f'{report.likeness:.3f}): give the right file or aux_bands',
+        )
+
+
+def _judge_nodata(name: str, share: float) -> Iterator[tuple[Level, str]]:
+    if share > NODATA_LOOK:
+        level = HURTS if share > NODATA_HURTS else LOOK
+        yield (
+            level,
+            f'{share:.1%} of the {name} raster hold no data, which the network cannot tell from '
+            'values: leave the tile out, cut it, or fill the gaps',
+        )
+
+
+def _judge_labels(report: TileReport) -> Iterator[tuple[Level, str]]:
+    if report.label is None:
+        return
+    kind = 'colour' if report.label.bands == 3 else 'value'
+    if report.unknown > 0:
+        yield (
+            HURTS if report.unknown > UNKNOWN_HURTS else LOOK,
+            f'{report.unknown:.3%} of {report.label.path} have a {kind} that belongs to no class '
+            'and are ignored: correct the palette, label_values or label_ignore, or the file',
+        )
+    if sum(report.counts) == 0:
+        yield (
+            HURTS,
+            f'{report.label.path} holds no pixel of any class: give the right file, or leave the '
+            'tile out of the split',
+        )
+
+
+def _judge_places(report: TileReport) -> Iterator[tuple[Level, str]]:
+    crs = report.optical.crs
+    for name, other in (('auxiliary', report.aux), ('label', report.label)):
+        if other is not None and (other.crs == 'no CRS') != (crs == 'no CRS'):
+            yield (
+                LOOK,
+                f'the optical raster has {crs}, the {name} raster {other.crs}: nothing but their '
+                'sizes says that they belong together',
+            )
+    mirrored = False
+    for name, symmetry in (('auxiliary', report.aux_symmetry), ('label', report.label_symmetry)):
+        if symmetry is not None and symmetry.fit.clear:
+            mirrored = True
+            yield HURTS, _symmetry_text(name, symmetry)
+    shift = report.shift
+    if shift is not None and shift.fit.clear and not mirrored:
+        level = HURTS if max(abs(shift.row), abs(shift.col)) >= SHIFT_HURTS else LOOK
+        yield (
+            level,
+            f'the auxiliary raster seems shifted by ({shift.row:+d}, {shift.col:+d}) pixels (down, '
+            f'right): edges correlate by {shift.fit.best_score:.2f} there and by '
+            f'{shift.fit.score:.2f} as it is; register it to the optical raster',
+        )
+
+
+def _symmetry_text(name: str, symmetry: Symmetry) -> str:
+    return (
+        f'the {name} raster fits the optical one better {symmetry.name} (edges correlate by '
+        f'{symmetry.fit.best_score:.2f}, as it is by {symmetry.fit.score:.2f}): look at the '
+        'picture, and write it anew'
+    )
