@@ -123,11 +123,12 @@ def _height_table(tiles: list[CheckedTile]) -> Table:
         table.add_column(name, justify='right')
     for tile in tiles:
         report = tile.report
+        low, p1, _, median, _, p99, high = report.percentiles[0]
         table.add_row(
             tile.split,
             Path(report.aux.path).stem,
             report.aux.dtype,
-            *(f'{value:.6g}' for value in report.percentiles[0]),
+            *(f'{value:.6g}' for value in (low, p1, median, p99, high)),
             f'{report.filled[0]:.1%}' if report.filled else '-',
         )
     return table

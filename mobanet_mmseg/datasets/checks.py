@@ -86,7 +86,7 @@ def check_config(
                 try:
                     dataset.check_tile(tile)
                     report, layers = measure_tile(dataset, tile)
-                except (FileNotFoundError, ValueError) as error:
+                except (OSError, ValueError) as error:
                     text = str(error).rstrip('.')
                     findings.append(Finding(HURTS, name, tile['img_path'], text))
                     continue

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from mobanet_mmseg.datasets.alignment import Symmetry
 from mobanet_mmseg.datasets.tile_report import TileReport
 
@@ -10,7 +12,9 @@ HURTS, LOOK = 'hurts', 'look at it'
 
 UNKNOWN_HURTS = 0.01  # share of the pixels whose value or colour is of no class
 NODATA_LOOK, NODATA_HURTS = 0.1, 0.5  # share of the pixels without data
-FILLED_LOOK, FILLED_HURTS = 0.5, 0.2  # share of 0..1 that the middle 98 % of the heights take
+FILLED_LOOK, FILLED_HURTS = 0.5, 0.2  # what 98 % of a tile's values take of its own range
+BULK_HURTS = 0.01  # what the middle 80 % take of that: less is no landscape
+FIXED_LOOK = 0.02  # what 98 % take of a range for all tiles: a flat tile may take little
 OUTSIDE_LOOK, OUTSIDE_HURTS = 0.02, 0.5  # share of the values beyond a fixed range
 SHIFT_HURTS = 3  # pixels; less is what leaning houses and shadows can do
 LIKENESS_HURTS = 0.99  # correlation of the two modalities
@@ -98,16 +102,7 @@ def _judge_optical(
 
 def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
     yield from _judge_nodata('auxiliary', report.aux.nodata)
-    for band, (share, values) in enumerate(zip(report.filled, report.percentiles, strict=False)):
-        if share < FILLED_LOOK:
-            low, p1, _, p99, high = values
-            yield (
-                HURTS if share < FILLED_HURTS else LOOK,
-                f'98 % of auxiliary channel {band + 1} lie within {p1:.6g}..{p99:.6g}, the rest '
-                f'reaches to {low:.6g}..{high:.6g}: in what the network gets they take {share:.2%} '
-                "of 0..1; clip the outliers with aux_range=('percentile', 1, 99), or set a fixed "
-                'range',
-            )
+    yield from _judge_range(report)
     clipped = report.aux_range is not None and len(report.aux_range) == 3
     if report.outside > OUTSIDE_LOOK and not clipped:
         yield (
@@ -121,6 +116,42 @@ def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
             f'the auxiliary raster is a copy of an optical channel (correlation '
             f'{report.likeness:.3f}): give the right file or aux_bands',
         )
+
+
+def _judge_range(report: TileReport) -> Iterator[tuple[Level, str]]:
+    """What scaling does to the values of each auxiliary channel."""
+    if report.aux_range is None:
+        return
+    channels = len(report.percentiles)
+    least, greatest = (np.broadcast_to(limit, channels) for limit in report.aux_range[:2])
+    clipped = len(report.aux_range) == 3
+    for band, (share, values) in enumerate(zip(report.filled, report.percentiles, strict=True)):
+        low, p1, p10, _, p90, p99, high = values
+        most = f'98 % of auxiliary channel {band + 1} lie within {p1:.6g}..{p99:.6g}'
+        taken = f'{share:.2%} of 0..1'
+        own = np.allclose((low, high), (least[band], greatest[band]), rtol=1e-6, atol=0)
+        if not clipped and not own:  # a range for all tiles
+            if share < FIXED_LOOK and report.outside <= OUTSIDE_LOOK:
+                yield (
+                    LOOK,
+                    f'{most} and take {taken} of what the network gets: choose an aux_range closer '
+                    'to the values',
+                )
+        elif share < FILLED_LOOK:
+            yield (
+                HURTS if share < FILLED_HURTS else LOOK,
+                f'{most}, the rest reaches to {low:.6g}..{high:.6g}: in what the network gets they '
+                f"take {taken}; clip the outliers with aux_range=('percentile', 1, 99), or set a "
+                'fixed range',
+            )
+        elif p90 - p10 < BULK_HURTS * (greatest[band] - least[band]):
+            yield (
+                HURTS,
+                f'80 % of auxiliary channel {band + 1} lie within {p10:.6g}..{p90:.6g}, but more '
+                f'than 1 % reach to {low:.6g}..{high:.6g}, as where the file does not say which '
+                "value means 'no data': state it in the file (gdal_edit.py -a_nodata VALUE FILE), "
+                'or set a fixed aux_range',
+            )
 
 
 def _judge_nodata(name: str, share: float) -> Iterator[tuple[Level, str]]:

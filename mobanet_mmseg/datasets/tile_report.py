@@ -27,7 +27,7 @@ from mobanet_mmseg.datasets.tile_scan import scan_tile
 
 WINDOW = 512  # of full resolution, in which shifts are looked for, pixels
 WINDOWS = 3  # of them down and across
-PERCENTAGES = (0, 1, 50, 99, 100)
+PERCENTAGES = (0, 1, 10, 50, 90, 99, 100)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _filled(
     lows, highs = (np.broadcast_to(limit, len(percentiles)) for limit in limits[:2])
     return tuple(
         float(max(0.0, min(p99, high) - max(p1, low)) / (high - low))
-        for (_, p1, _, p99, _), low, high in zip(percentiles, lows, highs, strict=True)
+        for (_, p1, *_, p99, _), low, high in zip(percentiles, lows, highs, strict=True)
     )
 
 

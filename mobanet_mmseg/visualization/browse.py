@@ -157,16 +157,15 @@ def _draw(sample: Sample, classes: list[str], palette: list[Colour] | None) -> n
     shape, aux = sample.aux.shape[:2], sample.aux[..., 0].copy()
     aux[sample.masked[1]] = np.nan  # or the edge of the mask would be the steepest of all
     rgb, relief = stretch(sample.rgb), hillshade(aux)
-    panels = {
-        'optical': _stripe(rgb, sample.masked[0]),
-        'aux (hillshade)': _stripe(relief, sample.masked[1]),
-    }
+    rgb, relief = _stripe(rgb, sample.masked[0]), _stripe(relief, sample.masked[1])
+    panels = {'optical': rgb, 'aux (hillshade)': relief}
     legend: dict[str, Colour] = {}
     if sample.labels is not None and palette is not None:
         colours = colourise(sample.labels, palette)
         panels['labels'] = colours
+        labelled = (sample.labels < len(palette))[..., None]
         panels |= {
-            f'labels over {name}': _blend(image, colours)
+            f'labels over {name}': np.where(labelled, _blend(image, colours), image)
             for name, image in (('optical', rgb), ('aux', relief))
         }
         legend = dict(zip(classes, palette, strict=True))

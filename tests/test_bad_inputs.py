@@ -1,0 +1,203 @@
+"""What is wrong with a tile, and the sentence that a user gets.
+
+``refused``: the dataset does not load, so that nothing trains. ``hurts`` and ``look at it``: it
+could be trained on, and check_data says so. Each also gets its sentence from check_data.
+"""
+
+import numpy as np
+import pytest
+import rasterio
+from fakes import write_raster
+from mmseg.registry import DATASETS
+from rasterio.transform import from_origin
+from scenes import SHAPE, scene, scene_config, write_scene
+
+from mobanet_mmseg.datasets.checks import check_config
+
+RGB, DSM, LABELS = scene(seed=0)
+HTML = b'<!DOCTYPE html>\n<html><body>404 Not Found</body></html>' * 9
+REFUSED, HURTS, LOOK = 'refused', 'hurts', 'look at it'
+
+
+def raw(folder, content):
+    return lambda root: (root / folder / 'a.tif').write_bytes(content)
+
+
+def cut(folder):
+    def write(root):
+        path = root / folder / 'a.tif'
+        path.write_bytes(path.read_bytes()[:-500])
+
+    return write
+
+
+def pixels(folder, values, **profile):
+    return lambda root: write_raster(root / folder / 'a.tif', values, **profile)
+
+
+def both(*writes):
+    return lambda root: [write(root) for write in writes]
+
+
+def with_values(values, **changes):
+    """A copy whose values of some rows are changed: rows_10_20=value."""
+    values = values.copy()
+    for rows, value in changes.items():
+        first, last = map(int, rows.split('_')[1:])
+        values[first:last] = value
+    return values
+
+
+def spike(values):
+    values = values.copy()
+    values[40, 50] = 1e6
+    return values
+
+
+def palette_png(folder):
+    def write(root):
+        layout = {'driver': 'PNG', 'height': 96, 'width': 128, 'count': 1, 'dtype': 'uint8'}
+        with rasterio.open(root / folder / 'a.tif', 'w', **layout) as png:
+            png.write(LABELS, 1)
+            png.write_colormap(1, {0: (9, 9, 9), 1: (255, 0, 0), 2: (0, 255, 0)})
+
+    return write
+
+
+def folder_instead(folder):
+    def write(root):
+        (root / folder / 'a.tif').unlink()
+        (root / folder / 'a.tif').mkdir()
+
+    return write
+
+
+def alpha(root):
+    opaque = np.full((*SHAPE, 1), 255, np.uint8)
+    write_raster(root / 'rgb/a.tif', np.concatenate([RGB, opaque], -1), alpha='yes')
+
+
+def loop(root):
+    (root / 'rgb/a.tif').unlink()
+    (root / 'rgb/a.tif').symlink_to(root / 'rgb/a.tif')
+
+
+NAN = np.full(SHAPE, np.nan, np.float32)
+WIDE = np.concatenate([RGB, RGB], axis=1)
+CASES = {
+    'truncated image': (cut('rgb'), REFUSED, 'rgb/a.tif is truncated: it has'),
+    'truncated heights': (cut('dsm'), REFUSED, 'dsm/a.tif is truncated: it has'),
+    'truncated labels': (cut('labels'), REFUSED, 'labels/a.tif is truncated: it has'),
+    'zero bytes': (raw('dsm', b''), REFUSED, 'dsm/a.tif is empty (0 bytes)'),
+    'web page': (raw('rgb', HTML), REFUSED, 'rgb/a.tif is a web page where a raster is'),
+    'text file': (raw('labels', b'a b c'), REFUSED, 'labels/a.tif cannot be read as a raster'),
+    'folder': (folder_instead('rgb'), REFUSED, 'are missing|is a folder where a raster is'),
+    'missing labels': (lambda r: (r / 'labels/a.tif').unlink(), REFUSED, 'labels/a.tif'),
+    'link to itself': (loop, REFUSED, 'rgb/a.tif'),
+    'complex heights': (
+        pixels('dsm', DSM.astype(np.complex64)), REFUSED, 'holds complex64 numbers where real'),
+    'heights all nodata': (
+        pixels('dsm', np.full(SHAPE, -9999, np.float32), nodata=-9999), REFUSED,
+        'dsm/a.tif holds no valid value in band 1'),
+    'heights all NaN': (pixels('dsm', NAN), REFUSED, 'dsm/a.tif holds no valid value in band 1'),
+    'heights all infinite': (
+        pixels('dsm', NAN + np.inf), REFUSED, 'dsm/a.tif holds no valid value in band 1'),
+    'flat heights': (pixels('dsm', DSM * 0), REFUSED, 'dsm/a.tif is constant in band 1'),
+    'heights with NaN': (
+        pixels('dsm', with_values(DSM, rows_0_30=np.nan)), LOOK,
+        '31.2% of the auxiliary raster hold no data'),
+    'heights with inf': (
+        pixels('dsm', with_values(DSM, rows_0_60=np.inf)), HURTS,
+        '62.5% of the auxiliary raster hold no data'),
+    'undeclared nodata': (
+        pixels('dsm', with_values(DSM, rows_0_2=-9999)), HURTS, "which value means 'no data'"),
+    'one spike': (
+        pixels('dsm', spike(DSM)), HURTS, "aux_range=('percentile', 1, 99)"),
+    'files swapped': (
+        both(pixels('rgb', DSM), pixels('dsm', RGB)), REFUSED,
+        'rgb/a.tif has 1 band(s), but (1, 2, 3) are asked for'),
+    'image as heights': (
+        pixels('dsm', RGB), HURTS, 'auxiliary raster is a copy of an optical channel'),
+    'heights as labels': (
+        pixels('labels', DSM), HURTS, 'have a value that belongs to no class'),
+    'image as labels': (
+        pixels('labels', RGB), HURTS, 'have a colour that belongs to no class'),
+    'grey image': (
+        pixels('rgb', RGB[..., 0]), REFUSED, 'rgb/a.tif has 1 band(s), but (1, 2, 3)'),
+    'palette PNG as image': (
+        palette_png('rgb'), REFUSED, 'rgb/a.tif has 1 band(s), but (1, 2, 3) are asked for'),
+    'labels with alpha': (
+        pixels('labels', np.zeros((*SHAPE, 4), np.uint8)), REFUSED,
+        'labels/a.tif has 4 bands; a label raster has 1'),
+    'colours of 16 bits': (
+        pixels('labels', np.zeros((*SHAPE, 3), np.uint16)), HURTS, 'colours is uint16, and uint8'),
+    '16-bit image': (
+        pixels('rgb', RGB.astype(np.uint16) * 16), HURTS, '(uint16) has mean'),
+    'image of 0..1': (
+        pixels('rgb', (RGB / 255).astype(np.float32)), HURTS, '(float32) is nearly constant'),
+    'blank image': (
+        pixels('rgb', np.full((*SHAPE, 3), 255, np.uint8)), HURTS, 'is the image blank'),
+    'image of nodata': (
+        pixels('rgb', RGB * 0, nodata=0), HURTS, '100.0% of the optical raster hold no data'),
+    'transposed tile': (
+        pixels('dsm', DSM.T), REFUSED, 'dsm/a.tif has 128 x 96 pixels and'),
+    'other size': (pixels('rgb', WIDE), REFUSED, 'dsm/a.tif has 96 x 128 pixels and'),
+    'mirrored labels': (
+        pixels('labels', LABELS[:, ::-1]), HURTS, 'fits the optical one better mirrored left-'),
+    'turned heights': (
+        pixels('dsm', DSM[::-1, ::-1]), HURTS, 'better turned by 180 degrees'),
+    'shifted heights': (
+        pixels('dsm', np.roll(DSM, (3, -2), (0, 1))), HURTS, 'seems shifted by (+3, -2) pixels'),
+    'labels beyond the classes': (
+        pixels('labels', LABELS + 1), HURTS, 'have a value that belongs to no class'),
+    'labels of 255 alone': (
+        pixels('labels', np.full(SHAPE, 255, np.uint8)), HURTS, 'holds no pixel of any class'),
+    'CRS on one side': (
+        pixels('rgb', RGB, crs=None), LOOK, 'has no CRS, the auxiliary raster EPSG:32633'),
+    'another CRS': (
+        pixels('dsm', DSM, crs='EPSG:25832'), REFUSED, 'dsm/a.tif is in EPSG:25832 and'),
+    'another place': (
+        pixels('dsm', DSM, transform=from_origin(366_001, 5_808_000, 0.05, 0.05)),
+        REFUSED, 'dsm/a.tif lies 20 pixels beside'),
+    'another resolution': (
+        pixels('labels', LABELS, transform=from_origin(366_000, 5_808_000, 1, 1)),
+        REFUSED, 'labels/a.tif lies'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_a_bad_tile_gets_its_sentence(tmp_path, name):
+    for seed, stem in enumerate('ab'):
+        write_scene(tmp_path, stem, seed)
+    write, outcome, said = CASES[name]
+    write(tmp_path)
+    config = scene_config(tmp_path)
+    findings = check_config(config, 'train').findings
+    if outcome == REFUSED:
+        with pytest.raises((ValueError, OSError)) as error:
+            DATASETS.build(config.train_dataloader.dataset)
+        text = str(error.value)
+        assert any(part in text for part in said.split('|')), text
+        assert '\n' not in text and 'a.tif' in text
+        assert [finding.level for finding in findings if 'a.tif' in finding.text][:1] == [HURTS]
+    else:
+        levels = {finding.level for finding in findings if said in finding.text}
+        assert levels == {outcome}, findings
+
+
+def test_an_alpha_band_is_left_out_and_found_if_it_is_read(tmp_path):
+    for seed, stem in enumerate('ab'):
+        write_scene(tmp_path, stem, seed)
+    alpha(tmp_path)
+    assert check_config(scene_config(tmp_path), 'train').findings == []
+    config = scene_config(tmp_path, img_bands=(1, 2, 4))
+    assert 'channel 3 (uint8) is nearly constant' in check_config(config, 'train').findings[0].text
+
+
+def test_labels_of_a_palette_png_are_its_indices(tmp_path):
+    for seed, stem in enumerate('ab'):
+        write_scene(tmp_path, stem, seed)
+    palette_png('labels')(tmp_path)
+    checks = check_config(scene_config(tmp_path), 'train')
+    assert checks.tiles[0].report.counts == tuple((index == LABELS).sum() for index in range(3))
+    assert not checks.hurt
