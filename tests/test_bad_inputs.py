@@ -136,7 +136,7 @@ CASES = {
     'image of 0..1': (
         pixels('rgb', (RGB / 255).astype(np.float32)), HURTS, '(float32) is nearly constant'),
     'blank image': (
-        pixels('rgb', np.full((*SHAPE, 3), 255, np.uint8)), HURTS, 'is the image blank'),
+        pixels('rgb', np.full((*SHAPE, 3), 255, np.uint8)), HURTS, 'as in a blank image'),
     'image of nodata': (
         pixels('rgb', RGB * 0, nodata=0), HURTS, '100.0% of the optical raster hold no data'),
     'transposed tile': (

@@ -56,6 +56,12 @@ def test_what_is_drawn_is_what_the_network_gets_in_the_units_of_the_raster(data,
         assert sample.name == f'a_{row}_{col}' and sample.labels.max() <= 2
 
 
+def test_the_same_seed_draws_the_same_pictures(data):
+    first, second = (browse(scene_config(data), data / name, num=4) for name in ('a', 'b'))
+    for a, b in zip(first, second, strict=True):
+        assert a.name == b.name and a.read_bytes() == b.read_bytes()
+
+
 def test_validation_samples_are_whole_and_unmasked(data, drawn):
     (path,) = browse(scene_config(data), data / 'out', num=5, split='val')
     assert path.name == '000_b.png' and not drawn[0].masked.any()

@@ -126,6 +126,18 @@ def test_fixed_range_scales_heights_in_their_own_unit(scene, model):
     assert not (labels == 3).any()
 
 
+def test_percentiles_clip_heights_as_in_training(scene, model):
+    with rasterio.open(scene['aux'], 'r+') as aux:
+        heights = aux.read(1)
+        heights[0, 0] = 1e6  # by its own range all else would be 0
+        aux.write(heights, 1)
+    labels = predict_raster(model, scene['rgb'], scene['aux'], **BANDS)
+    assert not (labels[1:] == 3).any()
+    options = {**BANDS, 'aux_range': ('percentile', 1, 99)}
+    labels = predict_raster(model, scene['rgb'], scene['aux'], **options)
+    assert np.array_equal(labels[1:], scene['expected'][1:])
+
+
 def test_band_order_is_that_of_the_options(scene, model):
     options = {**BANDS, 'img_bands': (3, 2, 1)}
     labels = predict_raster(model, scene['rgb'], scene['aux'], **options)
@@ -162,6 +174,8 @@ def test_bands_and_range_are_those_of_the_test_dataset():
     assert options() == BANDS
     given = {'img_bands': (4, 1, 2), 'aux_bands': (2,), 'aux_range': (-5.0, 40.0)}
     assert options(**given) == given
+    percentiles = ('percentile', 1, 99)
+    assert options(aux_range=percentiles)['aux_range'] == percentiles
 
 
 def test_archive_dataset_chooses_its_bands_itself():

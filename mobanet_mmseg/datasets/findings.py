@@ -96,7 +96,8 @@ def _judge_optical(
                 HURTS if contrast < FLAT_HURTS else LOOK,
                 f'optical channel {band + 1} ({report.optical.dtype}) is nearly constant: its '
                 f'standard deviation is {spread:.3g} where the data_preprocessor expects '
-                f'{unit:.4g}; is the image blank, in another unit, or the band an alpha band',
+                f'{unit:.4g}, as in a blank image, another unit or an alpha band: look at the '
+                'picture, or measure mean and std anew',
             )
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from rich.progress import track
@@ -61,7 +61,7 @@ def browse(config: Config, out_dir: str | Path, num: int = 20, split: str = 'tra
         split: ``'train'``, ``'val'`` or ``'test'``.
 
     Returns:
-        The pictures.
+        The pictures; the same at each call where the config has ``randomness.seed``.
 
     Raises:
         FileNotFoundError: If data are missing.
@@ -87,7 +87,10 @@ def _samples(config: Config, num: int, split: str) -> Iterator[tuple[Sample, dic
         )
     loader = copy.deepcopy(loader)
     loader.update(num_workers=0, persistent_workers=False)
-    loader = Runner.build_dataloader(loader, seed=config.get('randomness', {}).get('seed'))
+    seed = config.get('randomness', {}).get('seed')
+    if seed is not None:
+        set_random_seed(seed)  # for the flips and masks; the windows follow from the loader's
+    loader = Runner.build_dataloader(loader, seed=seed)
     bands = len(loader.dataset.img_bands), len(loader.dataset.aux_bands)
     preprocessor = MODELS.build(settings['data_preprocessor'])
     mask = _Mask(preprocessor)
