@@ -189,6 +189,8 @@ def test_two_processes_train_without_unused_parameters(trained):
         "torch.distributed.init_process_group('gloo')\n"
         f'sys.argv[0] = {str(tool)!r}\n'
         f"runpy.run_path({str(tool)!r}, run_name='__main__')\n"
+        'torch.distributed.barrier()\n'
+        'torch.distributed.destroy_process_group()\n'  # threads that outlive it abort the process
     )
     run(
         *('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2'),
