@@ -22,10 +22,12 @@ from archive_fakes import (
     write_vaihingen_zips,
     zip_folder,
 )
-from conftest import ROOT
+from conftest import ROOT, tiny_model
 from fakes import random_tile, write_raster
 from mmengine.config import Config
-from mmseg.registry import DATASETS
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, MODELS
 
 from mobanet_mmseg.conversion import writing
 from mobanet_mmseg.conversion.isprs import convert
@@ -122,7 +124,7 @@ def test_rasters_are_tiled_compressed_and_keep_their_place(converted, folders):
         with rasterio.open(out / kind / '3_11.tif') as raster:
             assert (raster.crs, raster.transform) == (crs, transform)
             assert raster.shape == SHAPE and raster.dtypes[0] == dtype
-            assert raster.block_shapes[0] == (256, 256)
+            assert raster.block_shapes[0] == (writing.BLOCK, writing.BLOCK)
             assert raster.compression.value == 'ZSTD'
     with rasterio.open(out / 'label' / '3_11.tif') as raster:
         assert raster.nodata == 255 and raster.colormap(1)[1] == (0, 0, 255, 255)
@@ -213,6 +215,39 @@ def test_other_choices_or_files_convert_again(archive, folders, tmp_path):
     assert content(out)['label/2_10.tif'] == once['label/2_10.tif']
 
 
+def test_conversion_with_other_choices_that_is_killed_leaves_nothing_to_train(
+    archive, converted, tmp_path, monkeypatch
+):
+    out = tmp_path / 'out'
+    convert('potsdam', archive, out)
+    with monkeypatch.context() as patch:
+        patch.setattr('mobanet_mmseg.conversion.isprs.aux_statistics', lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            convert('potsdam', archive, out, labels='full', height='ndsm')
+    with pytest.raises(FileNotFoundError, match=r'The split file .*train.txt does not exist'):
+        dataset('potsdam', 'train', out)
+    convert('potsdam', archive, out)
+    first = content(converted[0])
+    assert {name: data for name, data in content(out).items() if 'json' not in name} == {
+        name: data for name, data in first.items() if 'json' not in name
+    }
+
+
+def test_converted_tiles_train(converted):
+    loader = Config.fromfile(ROOT / 'configs/_base_/datasets/isprs_potsdam_converted.py')
+    loader = loader.train_dataloader
+    loader.dataset.data_root = str(converted[0])
+    loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    loader.sampler.update(num_samples=4, window_size=(56, 84))
+    model = tiny_model()
+    for head in (model.decode_head, *model.auxiliary_head):
+        head.num_classes = 6
+    model = MODELS.build(model).train()
+    wrapper = build_optim_wrapper(model, {'optimizer': {'type': 'AdamW', 'lr': 1e-3}})
+    losses = [model.train_step(batch, wrapper) for batch in Runner.build_dataloader(loader, seed=0)]
+    assert len(losses) == 2 and all(step['loss'].isfinite() for step in losses)
+
+
 def in_child(work) -> multiprocessing.Process:
     """Run a function in a forked process: killing it kills a real conversion."""
     process = FORK.Process(target=work)
@@ -262,8 +297,8 @@ def test_killed_before_and_after_each_rename_a_rerun_ends_with_the_same_bytes(
         Path.replace = replace  # in the child alone
         convert('potsdam', archive, out)
 
-    # 3 tiles of 3 rasters, a manifest and statistics, and 2 splits
-    for at in range(2 * (3 * 5 + 2)):
+    # a manifest, 3 tiles of 3 rasters, manifest and statistics, and 2 splits
+    for at in range(2 * (1 + 3 * 5 + 2)):
         out = tmp_path / str(at)
         child = in_child(lambda out=out, at=at: stopping(out, at))
         child.join()
@@ -348,6 +383,7 @@ def test_heights_that_cannot_be_scaled_are_a_warning(tmp_path):
 def test_a_choice_that_the_archive_lacks_is_refused(tmp_path):
     sentence = failing(ValueError, 'vaihingen', tmp_path, tmp_path, height='ndsm')
     assert sentence == '--height is ndsm, but vaihingen has dsm only: give one of these.'
+    assert 'give one of' in failing(ValueError, 'toronto', tmp_path, tmp_path)
 
 
 def test_a_file_where_the_folder_should_be_is_one_sentence(tmp_path, archive):
@@ -358,7 +394,7 @@ def test_a_file_where_the_folder_should_be_is_one_sentence(tmp_path, archive):
 
 @pytest.mark.parametrize(('downloads', 'limit'), [('archive', 100_000), ('folders', 300_000)])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
-    request, converted, tmp_path, downloads, limit
+    request, tmp_path, downloads, limit
 ):
     source = request.getfixturevalue(downloads)  # fails while it unpacks, or while it writes
     told, tell = FORK.Pipe(duplex=False)
@@ -375,7 +411,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     sentence = told.recv() if told.poll(0) else ''
     assert 'could not be written' in sentence and 'check the free space' in sentence
     assert '\n' not in sentence
-    assert content(tmp_path).items() <= content(converted[0]).items()
+    written = content(tmp_path)
+    # the first raster is too large already: the manifest, if any, vouches for no tile
+    assert json.loads(written.pop('conversion.json', '{"tiles": {}}'))['tiles'] == {}
+    assert written == {}
 
 
 def test_what_gdal_loses_silently_is_found_when_it_is_read_back(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from rich.progress import track
 from mobanet_mmseg.conversion.archives import Member, find_members
 from mobanet_mmseg.conversion.isprs_files import ARCHIVES, Choice, match_tiles
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.conversion.writing import BLOCK, write_raster, write_text
+from mobanet_mmseg.conversion.writing import STRIP, write_raster, write_text
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR, IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import close_rasters
@@ -56,6 +56,8 @@ def convert(
         OSError: If something cannot be written.
         ValueError: If a choice, a zip or a raster does not fit.
     """
+    if archive not in ARCHIVES:
+        raise ValueError(f'There is no archive {archive!r}: give one of {list(ARCHIVES)}.')
     source, out = Path(source), Path(out)
     optical = optical or next(iter(ARCHIVES[archive].OPTICAL))
     choice = Choice(archive, optical, height, labels)
@@ -96,6 +98,8 @@ def _convert_tiles(
     if done.keys() != found.keys():
         for split in choice.splits:  # a folder of two conversions' tiles trains nothing
             (out / split).unlink(missing_ok=True)
+        # what is about to be replaced is vouched for no longer
+        write_text(out / MANIFEST, json.dumps(options | {'tiles': done}), scratch)
     for tile, members in track(found.items(), f'Converting {choice.archive}'):
         if tile not in done:
             done[tile] = _convert_tile(choice, tile, members, out, scratch)
@@ -173,8 +177,8 @@ def _readable(member: Member, scratch: Path) -> Iterator[Path]:
 
 
 def _strips(path: Path, bands: tuple[int, ...], shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    for row in range(0, shape[0], BLOCK):
-        window = (row, 0, min(BLOCK, shape[0] - row), shape[1])
+    for row in range(0, shape[0], STRIP):
+        window = (row, 0, min(STRIP, shape[0] - row), shape[1])
         yield read_window(path, bands, window, shape)
 
 
