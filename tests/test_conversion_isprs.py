@@ -344,6 +344,19 @@ def test_a_damaged_member_is_named_by_its_place_in_the_zip(tmp_path, folders):
     assert f'{tmp_path}/a.zip/1_DSM/dsm_potsdam_02_10.tif is damaged' in sentence
 
 
+def test_an_encrypted_zip_is_one_sentence(tmp_path, folders):
+    path = zip_folder(folders, tmp_path / 'a.zip')
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        at = archive.start_dir
+        for info in archive.infolist():
+            data[info.header_offset + 6] |= 1
+            data[at + 8] |= 1
+            at = data.find(b'PK\1\2', at + 4)
+    path.write_bytes(data)
+    assert 'unpack the zip by hand' in failing(ValueError, 'potsdam', path, tmp_path / 'out')
+
+
 @pytest.mark.parametrize(
     ('folder', 'pixels', 'sentence'),
     [
