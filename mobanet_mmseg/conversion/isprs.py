@@ -1,4 +1,4 @@
-"""Converts the ISPRS archives, as they are downloaded, to tiles that train fastest.
+"""Converts the ISPRS archives, as they are downloaded, to compressed tiles of class indices.
 
 https://www.isprs.org/education/benchmarks/UrbanSemLab/default.aspx
 """

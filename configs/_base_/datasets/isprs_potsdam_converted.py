@@ -1,4 +1,4 @@
-"""ISPRS Potsdam, converted: tiles that are read faster than the archive's own.
+"""ISPRS Potsdam, converted: half the disk space, tiled, labels as class indices.
 
 python tools/dataset_converters/isprs.py potsdam DOWNLOADS --out data/potsdam_converted
 """

@@ -1,4 +1,4 @@
-"""ISPRS Vaihingen, converted: tiles that are read faster than the archive's own.
+"""ISPRS Vaihingen, converted: half the disk space, tiled, labels as class indices.
 
 python tools/dataset_converters/isprs.py vaihingen DOWNLOADS --out data/vaihingen_converted
 """
