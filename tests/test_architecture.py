@@ -18,6 +18,7 @@ MAY_IMPORT = {
     'inference.windows': set(),
     'models': {'modalities', 'models', 'inference.windows'},
     'datasets': {'modalities', 'datasets'},
+    'conversion': {'datasets', 'conversion', 'modalities'},
     'evaluation': set(),
     'visualization': {'visualization'},
     'inference': {'datasets', 'inference', 'models.checkpoints'},
