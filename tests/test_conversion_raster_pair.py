@@ -529,18 +529,21 @@ def test_an_empty_split_a_large_tile_and_a_wide_gap_are_refused(tmp_path):
 
 
 def test_files_that_are_missing_damaged_or_given_twice_are_refused(tmp_path):
-    rgb, dsm = optical(tmp_path), heights(tmp_path, np.random.rand(*SHAPE))
+    rgb, dsm = optical(tmp_path), heights(tmp_path)
     assert 'is given twice' in refused(tmp_path, RasterPair(rgb, rgb))
     (tmp_path / 'link.tif').symlink_to(rgb)
     assert 'is given twice' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'link.tif')))
     assert 'does not exist' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'none.tif')))
+    heights(tmp_path, compress='deflate')
     with rasterio.open(dsm) as raster:
-        pixels = raster.read(1)
-    heights(tmp_path, pixels, compress='deflate')
+        start, length = (
+            int(raster.get_tag_item(f'BLOCK_{what}_0_0', 'TIFF', bidx=1))
+            for what in ('OFFSET', 'SIZE')
+        )
     content = bytearray((tmp_path / 'dsm.tif').read_bytes())
-    content[-200:] = bytes(200)
+    content[start : start + length] = b'\xff' * length
     (tmp_path / 'dsm.tif').write_bytes(content)
-    assert 'dsm.tif is' in refused(tmp_path, RasterPair(rgb, dsm))
+    assert 'dsm.tif is damaged (GDAL says' in refused(tmp_path, RasterPair(rgb, dsm))
     (tmp_path / 'dsm.tif').write_bytes(b'<html>')
     assert 'is a web page' in refused(tmp_path, RasterPair(rgb, dsm))
 
@@ -597,6 +600,7 @@ def test_rasters_on_different_grids_are_read_together_after_the_conversion(real,
 
 
 EOLEARN = ['cultivated=1', 'forest=2', 'grassland=3', 'shrubland=4', 'artificial=8']
+TOOL = ROOT / 'tools/dataset_converters/raster_pair.py'
 TOY = """
 _base_ = [{model!r}, {data!r}, {schedule!r}, {runtime!r}]
 model = dict(decode_head=dict(num_classes=_base_.num_classes), auxiliary_head=[
@@ -617,7 +621,7 @@ def test_a_config_of_five_lines_trains_on_converted_real_data(real, tmp_path, mo
             *('--tile', '25', '--min-side', '16', '--block', '1', '--classes', *EOLEARN),
         ],
     )
-    runpy.run_path(str(ROOT / 'tools/dataset_converters/raster_pair.py'), run_name='__main__')
+    runpy.run_path(str(TOOL), run_name='__main__')
     with rasterio.open(folder / 'label.tif') as source:
         counts = np.bincount(source.read(1).ravel())
     found = np.zeros(256, int)
@@ -651,3 +655,13 @@ def test_a_config_of_five_lines_trains_on_converted_real_data(real, tmp_path, mo
     runner.train()
     assert runner.iter == 3
     assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
+
+
+def test_the_command_ends_in_one_sentence(tmp_path, monkeypatch):
+    pair = labelled(tmp_path)
+    files = ['--rgb', pair.rgb, '--aux', pair.aux, '--label', pair.label]
+    options = ['--out', str(tmp_path / 'out'), '--tile', '20']
+    monkeypatch.setattr(sys, 'argv', ['raster_pair.py', *files, *options])
+    with pytest.raises(SystemExit, match=r'^error: .*label.tif holds labels that no class names'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert not (tmp_path / 'out').exists()
