@@ -162,6 +162,51 @@ def test_a_plane_in_another_crs_survives_the_warp(tmp_path):
     np.testing.assert_allclose(pixels[0], expected.reshape(SHAPE), atol=0.01)
 
 
+@pytest.mark.parametrize(
+    'grid',
+    [Affine(1, 0, EAST, 0, 1, NORTH - 40), Affine(0.8, -0.6, EAST + 30, -0.6, -0.8, NORTH)],
+    ids=['south up', 'rotated'],
+)
+def test_any_optical_grid_gets_its_heights_and_polygons(tmp_path, grid):
+    pixels = np.full((*SHAPE, 3), 100, np.uint8)
+    rgb = str(write_raster(tmp_path / 'rgb.tif', pixels, transform=grid))
+    rows, cols = np.mgrid[:400, :400]
+    x, y = (cols + 0.5) / 2 - 100, (rows + 0.5) / 2 - 100
+    dsm = heights(tmp_path, 100 + 0.25 * x - 0.5 * y, place(-100, -100, 0.5))
+    label = polygons(tmp_path, (square(5, 5, 25, 25), dict(kind='a')))
+    legend = parse_legend('attribute', ['a=a'], background='rest')
+    pair = RasterPair(rgb, dsm, label, legend, 'kind')
+    convert(pair, tmp_path / 'out', Cutting(tile=30, min_side=10, block=1))
+    for path in (tmp_path / 'out' / 'aux').iterdir():
+        with (
+            rasterio.open(path) as aux,
+            rasterio.open(tmp_path / 'out' / 'label' / path.name) as drawn,
+        ):
+            rows, cols = np.mgrid[: aux.height, : aux.width]
+            a, b, c, d, e, f = aux.transform[:6]
+            x = a * (cols + 0.5) + b * (rows + 0.5) + c - EAST
+            y = NORTH - (d * (cols + 0.5) + e * (rows + 0.5) + f)
+            np.testing.assert_allclose(aux.read(1), 100 + 0.25 * x - 0.5 * y, atol=0.01)
+            inside = (x > 5) & (x < 25) & (y > 5) & (y < 25)
+            np.testing.assert_array_equal(drawn.read(1), np.where(inside, 0, 1))
+
+
+def test_several_aux_bands_are_kept_and_alpha_says_where_there_are_any(tmp_path):
+    sar = np.random.default_rng(4).integers(1, 99, (*SHAPE, 3), dtype=np.uint8)
+    sar[..., 1] = 255
+    sar[:5, :7, 1] = 0
+    dsm = heights(tmp_path, sar, photometric='minisblack', alpha='yes')  # band 2 is alpha
+    pair = RasterPair(optical(tmp_path), dsm)
+    report = convert(pair, tmp_path / 'out', SMALL)
+    pixels, _ = mosaic(tmp_path / 'out', 'aux')
+    assert report.no_aux == np.isnan(pixels[0]).sum() == 35
+    np.testing.assert_array_equal(pixels[:, 5:], np.moveaxis(sar[5:, :, [0, 2]], -1, 0))
+    config = Config.fromfile(tmp_path / 'out' / 'dataset.py')
+    assert (config.modality_channels, config.dataset.aux_bands) == ((3, 2), (1, 2))
+    asked = RasterPair(pair.rgb, dsm, aux_bands=(1, 2))
+    assert 'marks the band 2 as alpha' in refused(tmp_path, asked)
+
+
 def test_labels_are_warped_by_nearest_neighbour_and_end_where_they_end(tmp_path):
     codes = np.array([[1, 2], [2, 1]], np.uint8)  # cells of 20 m: 40 x 40 of the 40 x 60 pixels
     label = labels(tmp_path, codes, place(0, 0, 20.0))

@@ -6,12 +6,17 @@ from contextlib import contextmanager
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.transform import array_bounds
 from rasterio.vrt import WarpedVRT
 
 from mobanet_mmseg.conversion.legends import Legend, refuse_unknown
 from mobanet_mmseg.conversion.splitting import PixelWindow
-from mobanet_mmseg.conversion.warping import check_crs, check_overlap, read_warped, warped
+from mobanet_mmseg.conversion.warping import (
+    bounds_of,
+    check_crs,
+    check_overlap,
+    read_warped,
+    warped,
+)
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.rasters import RasterInfo, read_info
@@ -106,8 +111,7 @@ def open_raster_labels(path: str, legend: Legend, grid: RasterInfo) -> Iterator[
     if legend.kind == 'color' and info.dtype != 'uint8':
         raise ValueError(f'{path} is {info.dtype}; labels in colours are uint8: convert it.')
     check_crs(path, info.crs, grid)
-    bounds = array_bounds(info.height, info.width, info.transform)
-    check_overlap(path, info.crs, bounds, grid)
+    check_overlap(path, info.crs, bounds_of(info), grid)
     # nodata is looked up here: GDAL takes it band by band, so it would tear colours apart
     options = {'src_nodata': None, 'nodata': None, 'add_alpha': True}
     with warped(info, grid, Resampling.nearest, **options) as vrt:

@@ -12,15 +12,22 @@ from pathlib import Path
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.transform import array_bounds
 from rich.progress import track
 
 from mobanet_mmseg.conversion.dataset_file import dataset_file
 from mobanet_mmseg.conversion.raster_labels import open_raster_labels
 from mobanet_mmseg.conversion.splitting import Tile, apart, cut, split_blocks
-from mobanet_mmseg.conversion.tiles import FOLDERS, Cutter, Labels, RasterPair, bands_of
+from mobanet_mmseg.conversion.tiles import (
+    FOLDERS,
+    Cutter,
+    Labels,
+    RasterPair,
+    alpha_bands,
+    bands_of,
+)
 from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
 from mobanet_mmseg.conversion.warping import (
+    bounds_of,
     check_crs,
     check_overlap,
     warped_values,
@@ -180,7 +187,13 @@ def _check_rasters(pair: RasterPair) -> tuple[RasterInfo, RasterInfo]:
                 'MultimodalSegDataset.'
             )
     check_crs(aux.path, aux.crs, grid)
-    check_overlap(aux.path, aux.crs, array_bounds(aux.height, aux.width, aux.transform), grid)
+    check_overlap(aux.path, aux.crs, bounds_of(aux), grid)
+    marked = {*bands_of(aux, pair.aux_bands)} & alpha_bands(aux)
+    if marked:
+        raise ValueError(
+            f'{aux.path} marks the band {min(marked)} as alpha, and GDAL warps it as such: clear '
+            'the mark (gdal_edit -colorinterp_N undefined), or leave the band out of --aux-bands.'
+        )
     return grid, aux
 
 

@@ -171,7 +171,7 @@ class Cutter:
         """Where any band has data, and none is NaN or infinite, (h, w) bool."""
         handle = open_raster(self.grid.path)
         valid = np.isfinite(img).all(axis=0)
-        alpha = _alpha_bands(self.grid)
+        alpha = alpha_bands(self.grid)
         if not alpha & {*self.rgb_bands}:  # an alpha band that is asked for is a band like others
             row, col, height, width = window
             with gdal_settings():
@@ -260,7 +260,12 @@ def write_tile(
         raise OSError('it is incomplete')
 
 
-def _alpha_bands(info: RasterInfo) -> set[int]:
+def alpha_bands(info: RasterInfo) -> set[int]:
+    """Name the bands that a raster marks as alpha.
+
+    Args:
+        info: Header of the raster.
+    """
     meanings = open_raster(info.path).dataset.colorinterp
     return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
 
@@ -274,4 +279,4 @@ def bands_of(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
     """
     if asked is not None:
         return tuple(asked)
-    return tuple(sorted({*range(1, info.count + 1)} - _alpha_bands(info)))
+    return tuple(sorted({*range(1, info.count + 1)} - alpha_bands(info)))

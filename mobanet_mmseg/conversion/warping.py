@@ -63,13 +63,23 @@ def check_overlap(path: str, crs: CRS | None, bounds: Bounds, grid: RasterInfo) 
             raise ValueError(
                 f'{path} cannot be brought from {crs} to {grid.crs} ({error}): correct its CRS.'
             ) from error
-    other = array_bounds(grid.height, grid.width, grid.transform)
+    other = bounds_of(grid)
     if not (own[0] < other[2] and own[2] > other[0] and own[1] < other[3] and own[3] > other[1]):
-        shown, expected = (tuple(round(value, 3) for value in box) for box in (own, other))
+        shown, expected = (tuple(round(float(value), 3) for value in box) for box in (own, other))
         raise ValueError(
             f'{path} (left, bottom, right, top = {shown}) and {grid.path} ({expected}) have no '
             'overlap: give files of one area, or correct the CRS of one.'
         )
+
+
+def bounds_of(info: RasterInfo) -> Bounds:
+    """Left, bottom, right and top of a raster; its bounding box where it is turned.
+
+    Args:
+        info: Header of the raster.
+    """
+    left, bottom, right, top = array_bounds(info.height, info.width, info.transform)
+    return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
 
 
 def lies_on(info: RasterInfo, grid: RasterInfo) -> bool:
