@@ -519,6 +519,8 @@ def test_polygons_that_cannot_be_used_are_refused(tmp_path):
     assert 'holds no polygon' in sentence()
     assert 'have no overlap' in sentence((square(99, 0, 110, 9), dict(kind='a')))
     assert 'is in degrees' in sentence((inside, dict(kind='a')), crs=None)
+    broken = square(1, 1, 9, 9)[:1], dict(kind='a')
+    assert 'with broken coordinates, first number 2' in sentence((inside, dict(kind='a')), broken)
     (tmp_path / 'label.geojson').write_text('<html>')
     pair = RasterPair(*files, str(tmp_path / 'label.geojson'), legend, 'kind')
     assert 'cannot be read as a GeoJSON' in refused(tmp_path, pair)

@@ -128,6 +128,10 @@ def convert(
         ValueError: If the files do not fit together, or an argument does not fit.
     """
     out = Path(out).resolve()
+    if cutting.resampling not in Resampling.__members__:
+        raise ValueError(
+            f'Got resampling={cutting.resampling!r}: give one of {list(Resampling.__members__)}.'
+        )
     _check_out(out, pair, overwrite)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # refused in a sentence

@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.features import bounds as geometry_bounds
-from rasterio.features import rasterize
+from rasterio.features import is_valid_geom, rasterize
 from rasterio.transform import Affine
 from rasterio.warp import transform_geom
 from rasterio.windows import Window
@@ -113,6 +113,12 @@ class VectorLabels:
                 f'{self.path} holds {", ".join(kinds)} where polygons are expected: buffer them '
                 'into polygons, or give another file.'
             )
+        broken = [i for i, (geometry, _) in enumerate(features, 1) if not is_valid_geom(geometry)]
+        if broken:
+            raise ValueError(
+                f'{self.path} holds {len(broken)} polygon(s) with broken coordinates, first number '
+                f'{broken[0]}: repair them (ogr2ogr -makevalid).'
+            )
         known = sorted({name for _, properties in features for name in properties})
         if attribute not in known:
             raise ValueError(
@@ -140,7 +146,11 @@ def read_features(path: str) -> tuple[list[Feature], CRS | None]:
         raise FileNotFoundError(f'{path} does not exist: check the path, or put the file there.')
     geojson = Path(path).suffix.lower() in GEOJSON
     features, crs = _read_geojson(path) if geojson else _read_with_fiona(path)
-    return [(geometry, dict(p or {})) for geometry, p in features if geometry is not None], crs
+    return [
+        (geometry, dict(properties or {}))
+        for geometry, properties in features
+        if geometry is not None and geometry.get('coordinates', True)
+    ], crs
 
 
 def _read_geojson(path: str) -> tuple[list[tuple], CRS]:
