@@ -23,5 +23,9 @@ setup(
     python_requires='>=3.11,<3.13',
     packages=find_packages(include=['mobanet_mmseg', 'mobanet_mmseg.*']),
     install_requires=requirements('runtime'),
-    extras_require={'lite': requirements('lite'), 'tests': requirements('tests')},
+    extras_require={
+        'lite': requirements('lite'),
+        'vector': requirements('vector'),
+        'tests': requirements('tests'),
+    },
 )

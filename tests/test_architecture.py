@@ -18,6 +18,7 @@ MAY_IMPORT = {
     'inference.windows': set(),
     'models': {'modalities', 'models', 'inference.windows'},
     'datasets': {'modalities', 'datasets'},
+    'conversion': {'modalities', 'datasets', 'conversion'},
     'evaluation': set(),
     'visualization': {'visualization'},
     'visualization.browse': {'visualization', 'models.mcrm'},

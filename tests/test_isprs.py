@@ -169,3 +169,12 @@ def test_fewer_classes_can_be_learned(tmp_path):
     expected = np.choose(labels, [255, 1, 255, 255, 0, 255])
     np.testing.assert_array_equal(tiles[0]['gt_seg_map'], expected)
     assert tiles.metainfo['palette'] == [[255, 255, 0], [0, 0, 255]]
+
+
+def test_tiles_from_the_command_line_keep_their_names():
+    from mmengine.config import DictAction
+
+    tiles = DictAction._parse_iterable('[2_10,2_11]')
+    assert tiles == [210, 211]  # what MMEngine makes of them
+    dataset = ISPRSPotsdamDataset(tiles=tiles, data_root='.', lazy_init=True)
+    assert dataset.tiles == ('2_10', '2_11')

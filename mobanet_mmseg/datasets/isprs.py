@@ -118,8 +118,10 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
         splits = {'train': self.TRAIN_TILES, 'test': self.TEST_TILES}
         if isinstance(tiles, str):
             return _choose(type(self).__name__, 'tiles', tiles, splits)
-        tiles = tuple(str(tile) for tile in tiles)
-        unknown = sorted(set(tiles) - {*self.TRAIN_TILES, *self.TEST_TILES})
+        # --cfg-options reads 2_10 as Python does, which is the number 210
+        names = {name.replace('_', ''): name for name in (*self.TRAIN_TILES, *self.TEST_TILES)}
+        tiles = tuple(names.get(str(tile), str(tile)) for tile in tiles)
+        unknown = sorted(set(tiles) - set(names.values()))
         if unknown:
             raise ValueError(
                 f'{type(self).__name__} got tiles that the archive does not have: {unknown}; '

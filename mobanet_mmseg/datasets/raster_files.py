@@ -115,6 +115,13 @@ def read_info(path: str | Path) -> RasterInfo:
     return open_raster(path).info
 
 
+def close_rasters() -> None:
+    """Close what this thread holds open: a file that is removed keeps its disk space until then."""
+    for handle in _handles.items.values():
+        handle.dataset.close()
+    _handles.items.clear()
+
+
 def gdal_settings(*, direct: bool = False) -> rasterio.Env:
     """GDAL's settings while a raster is opened or read.
 

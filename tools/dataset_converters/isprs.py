@@ -1,0 +1,57 @@
+"""Convert an ISPRS archive: python tools/dataset_converters/isprs.py potsdam DOWNLOADS --out DIR.
+
+Train on it with configs/_base_/datasets/isprs_potsdam_converted.py (or isprs_vaihingen_converted).
+"""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from mobanet_mmseg.conversion.isprs import ARCHIVES, convert
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Convert an ISPRS archive to tiled rasters that train fast; goes on where a '
+        'stopped conversion stopped'
+    )
+    parser.add_argument('archive', choices=list(ARCHIVES))
+    parser.add_argument(
+        'source', help='folder of the downloaded zips or of what they hold, or a zip of it all'
+    )
+    parser.add_argument('--out', required=True, help='folder to write into')
+    parser.add_argument(
+        '--labels', choices=['eroded', 'full'], default='eroded', help='default: eroded'
+    )
+    parser.add_argument(
+        '--optical',
+        choices=['rgb', 'irrg', 'rgbir'],
+        help='default: rgb for Potsdam; Vaihingen has irrg only',
+    )
+    parser.add_argument(
+        '--height', choices=['dsm', 'ndsm'], default='dsm', help='default: dsm, in metres'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        report = convert(
+            args.archive,
+            args.source,
+            args.out,
+            optical=args.optical,
+            height=args.height,
+            labels=args.labels,
+        )
+    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
+        sys.exit(f'error: {error}')
+    Console().print(report.table())
+    for sentence in report.sentences():
+        print(f'warning: {sentence}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+    main()
