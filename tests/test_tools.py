@@ -284,7 +284,7 @@ def test_real_rasters_train_and_predict_on_their_own_grid(shared, tmp_path):
         *(
             '--cfg-options',
             'custom_hooks.2.allow=True',
-        ),  # there is one tile to train and to measure
+        ),  # one tile for both
         cwd=tmp_path,
     )
     run(
