@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fakes import PALETTE, random_tile, write_potsdam, write_raster
 from mmseg.registry import DATASETS
+from rasterio.transform import from_origin
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, ISPRSVaihingenDataset
 
@@ -178,3 +179,13 @@ def test_tiles_from_the_command_line_keep_their_names():
     assert tiles == [210, 211]  # what MMEngine makes of them
     dataset = ISPRSPotsdamDataset(tiles=tiles, data_root='.', lazy_init=True)
     assert dataset.tiles == ('2_10', '2_11')
+
+
+def test_world_files_of_the_archive_are_not_relied_on(tmp_path):
+    write_potsdam(tmp_path, ['2_10'])
+    elsewhere = dict(transform=from_origin(400_000, 5_800_000, 0.05, 0.05))
+    _, heights, _ = random_tile((37, 53))
+    write_raster(tmp_path / '1_DSM/dsm_potsdam_02_10.tif', heights, **elsewhere)
+    assert len(ISPRSPotsdamDataset(tiles=['2_10'], data_root=str(tmp_path))) == 1
+    with pytest.raises(ValueError, match='pixels beside'):
+        ISPRSPotsdamDataset(tiles=['2_10'], data_root=str(tmp_path), check_place=True)

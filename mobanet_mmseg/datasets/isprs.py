@@ -83,6 +83,8 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
             self.sources['seg_map_path'] = _choose(name, 'labels', labels, self.LABELS)
         self.tiles = self._tile_names(tiles)
         kwargs.setdefault('img_bands', self.IMG_BANDS.get(optical, (1, 2, 3)))
+        # the names say which rasters belong together; the archives' world files are not relied on
+        kwargs.setdefault('check_place', False)
         super().__init__(**kwargs)
 
     def find_tiles(self) -> list[dict[str, Any]]:
