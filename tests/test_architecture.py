@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 # Inside models: what a file knows of its siblings.
 MODELS_MAY_IMPORT = {
-    'checkpoints': set(),
+    'checkpoints': {'weights'},
     'complexity': {'multimodal_vit', 'parameters'},
     'cpia': set(),
     'dgfm': set(),

@@ -10,6 +10,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mobanet_mmseg.models.weights import Shapes, misfits, shapes_of
+
 ENCODER = 'backbone.encoder.vit.'
 CLASSIFIER = re.compile(r'(decode|auxiliary)_head\.(.+\.)?conv_seg\.(weight|bias)')
 
@@ -94,14 +96,11 @@ def describe_misfit(checkpoint: dict[str, Any], model: nn.Module) -> str:
         for name, value in checkpoint.get('state_dict', checkpoint).items()
         if isinstance(value, Tensor)
     }
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    expected = shapes_of(model.state_dict())
     findings = [_compare_classes(given, expected, checkpoint), _compare_encoders(given, expected)]
     if not findings[1]:
-        findings += _compare_tensors(given, expected, without_classifier=bool(findings[0]))
+        findings.append(_compare_tensors(given, expected, without_classifier=bool(findings[0])))
     return '; '.join(filter(None, findings))
-
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def _compare_classes(given: Shapes, expected: Shapes, checkpoint: dict[str, Any]) -> str:
@@ -131,24 +130,11 @@ def _describe_encoder(shapes: Shapes) -> str:
     return f'{len(blocks)} blocks of {channels} channels on patches of {patch_size} pixels'
 
 
-def _compare_tensors(given: Shapes, expected: Shapes, without_classifier: bool) -> list[str]:
+def _compare_tensors(given: Shapes, expected: Shapes, without_classifier: bool) -> str:
     if without_classifier:
         given, expected = (
             {name: shape for name, shape in shapes.items() if not CLASSIFIER.fullmatch(name)}
             for shapes in (given, expected)
         )
-    other = [
-        f'{name} {given[name]} for {shape}'
-        for name, shape in expected.items()
-        if name in given and given[name] != shape
-    ]
-    kinds = {
-        'missing': [name for name in expected if name not in given],
-        'left over': [name for name in given if name not in expected],
-        'of another shape': other,
-    }
-    return [
-        f'{len(names)} of its tensors {what}: {", ".join(names[:4])}{" ..." * (len(names) > 4)}'
-        for what, names in kinds.items()
-        if names
-    ]
+    found = misfits(given, expected)
+    return f'of its tensors {found}' if found else ''

@@ -11,7 +11,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 from mobanet_mmseg.models.weight_names import to_mmpretrain_names
-from mobanet_mmseg.models.weights import UNUSED_TENSORS, misfits, read_state_dict
+from mobanet_mmseg.models.weights import UNUSED_TENSORS, misfits, read_state_dict, shapes_of
 
 RELEASED_ENCODER = 'image_encoder.backbone.'  # Meta's names follow
 ENCODER = 'backbone.encoder.vit.'
@@ -154,7 +154,7 @@ def _check_fit(
     tensors: dict[str, Tensor], expected: dict[str, Tensor], source: Path, config: str | Path
 ) -> None:
     """Refuse tensors that are not one by one those of a model."""
-    found = misfits(tensors, expected)
+    found = misfits(shapes_of(tensors), shapes_of(expected))
     if found:
         raise ValueError(
             f'{source} does not fit the model of {config} ({found}): give the config of the '

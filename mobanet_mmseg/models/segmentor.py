@@ -49,7 +49,7 @@ class TiledEncoderDecoder(EncoderDecoder):
         batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
         logits = inputs.new_zeros((len(inputs), self.out_channels, height, width))
         counts = inputs.new_zeros((1, 1, height, width))
-        quiet = len(batches) < 32 or not is_main_process()
+        quiet = len(batches) < 4 or not is_main_process()
         for batch in track(batches, 'windows', transient=True, disable=quiet):
             crops = torch.cat([inputs[..., y1:y2, x1:x2] for y1, x1, y2, x2 in batch])
             predicted = self.encode_decode(crops, batch_img_metas).chunk(len(batch))

@@ -13,6 +13,8 @@ from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 from mobanet_mmseg.models.safetensors import read_safetensors
 from mobanet_mmseg.models.weight_names import PATCH_EMBEDDING, to_mmpretrain_names
 
+Shapes = dict[str, tuple[int, ...]]
+
 # In files, but of no use here: DINOv2's token for masked image modelling and SAM's neck.
 UNUSED_TENSORS = re.compile(r'^(?:mask_token$|channel_reduction\.)')
 
@@ -162,7 +164,7 @@ def place(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
         ValueError: If a tensor is missing, left over or of another shape; all are listed.
     """
     tensors = {name: value for name, value in tensors.items() if not UNUSED_TENSORS.match(name)}
-    found = misfits(tensors, module.state_dict())
+    found = misfits(shapes_of(tensors), shapes_of(module.state_dict()))
     if found:
         raise ValueError(
             f'The weights of {source} do not fit the encoder in the config ({found}): give the '
@@ -171,23 +173,28 @@ def place(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     module.load_state_dict(tensors)
 
 
-def misfits(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
+def shapes_of(tensors: dict[str, Tensor]) -> Shapes:
+    """Shape of each tensor."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def misfits(given: Shapes, expected: Shapes) -> str:
     """Say which tensors are missing, left over or of another shape.
 
     Args:
-        tensors: What is given, by name.
-        expected: What is wanted, by name.
+        given: Shapes of the tensors that there are, by name.
+        expected: Shapes of those that are wanted.
 
     Returns:
         The number of each kind and its first names; empty where all fit.
     """
     kinds = {
-        'missing': [name for name in expected if name not in tensors],
-        'left over': [name for name in tensors if name not in expected],
+        'missing': [name for name in expected if name not in given],
+        'left over': [name for name in given if name not in expected],
         'of another shape': [
-            f'{name} {tuple(tensors[name].shape)} for {tuple(value.shape)}'
-            for name, value in expected.items()
-            if name in tensors and tensors[name].shape != value.shape
+            f'{name} {given[name]} for {shape}'
+            for name, shape in expected.items()
+            if name in given and given[name] != shape
         ],
     }
     return '; '.join(
