@@ -125,6 +125,33 @@ def test_tiles_equal_mmsegs_slide_mode(size, batch_size):
     torch.testing.assert_close(ours, stock, atol=1e-5, rtol=1e-5)
 
 
+def test_windows_under_autocast_are_summed_in_float32():
+    model = MODELS.build(tiny_model()).eval()
+    inputs = torch.rand(1, 4, 57, 85)
+    metas = [dict(ori_shape=(57, 85), img_shape=(57, 85), pad_shape=(57, 85))]
+    with torch.no_grad():
+        exact = model.slide_inference(inputs, metas)
+        with torch.autocast('cpu', torch.bfloat16):
+            assert model.encode_decode(inputs[..., :28, :42], metas).dtype == torch.bfloat16
+            logits = model.slide_inference(inputs, metas)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, exact, rtol=0.05, atol=0.02 * exact.abs().max().item())
+
+
+def test_blending_leaves_the_border_of_a_window_to_its_neighbour():
+    config = tiny_model()
+    config['test_cfg'].update(crop_size=(28, 28), stride=(28, 14), blend='gaussian')
+    model = MODELS.build(config).eval()
+    calls = iter([0.0, 1.0, 2.0])
+    model.encode_decode = lambda crops, batch_img_metas: torch.full((1, 3, 28, 28), next(calls))
+    logits = model.slide_inference(torch.rand(1, 4, 28, 56), [{}])[0, 0, 0]
+    assert logits[:14].eq(0).all()
+    assert logits[42:].eq(2).all()
+    assert (logits[14:42].diff() >= 0).all()
+    assert logits[14] < 0.01
+    assert logits[41] > 1.99
+
+
 def test_predict_gives_a_label_for_each_pixel_of_any_size():
     model = MODELS.build(tiny_model()).eval()
     data = dict(inputs=[torch.rand(4, 31, 47)], data_samples=samples(torch.zeros(1, 31, 47).long()))

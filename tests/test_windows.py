@@ -1,6 +1,6 @@
 import pytest
 
-from mobanet_mmseg.inference.windows import window_grid
+from mobanet_mmseg.inference.windows import Tiling, plan_strips, share_strips
 
 
 def mmseg_windows(height, width, window, stride):
@@ -14,6 +14,11 @@ def mmseg_windows(height, width, window, stride):
             x2 = min(column * stride[1] + window[1], width)
             windows.append((max(y2 - window[0], 0), max(x2 - window[1], 0), y2, x2))
     return windows
+
+
+def window_grid(height, width, window, stride, batch_size=1):
+    strips = plan_strips(height, width, Tiling(window, stride, batch_size))
+    return [box for strip in strips for box in strip.windows]
 
 
 def test_last_window_is_moved_back_inside():
@@ -39,8 +44,9 @@ def test_rows_come_before_columns():
 
 @pytest.mark.parametrize('height', [1, 7, 8, 9, 12, 13, 31])
 @pytest.mark.parametrize('stride', [(1, 2), (3, 5), (8, 6)])
-def test_grid_is_that_of_mmseg_and_covers_each_pixel(height, stride):
-    grid = window_grid(height, 17, (8, 6), stride)
+@pytest.mark.parametrize('batch_size', [1, 7, 1000])
+def test_grid_is_that_of_mmseg_and_covers_each_pixel(height, stride, batch_size):
+    grid = window_grid(height, 17, (8, 6), stride, batch_size)
     assert grid == mmseg_windows(height, 17, (8, 6), stride)
     assert len(set(grid)) == len(grid)
     covered = {(y, x) for y1, x1, y2, x2 in grid for y in range(y1, y2) for x in range(x1, x2)}
@@ -52,7 +58,67 @@ def test_stride_beyond_the_window_is_refused():
         window_grid(20, 30, (8, 8), (9, 8))
 
 
-@pytest.mark.parametrize(('size', 'stride'), [((0, 5), (1, 1)), ((5, 5), (1, 0))])
-def test_empty_sides_and_steps_are_refused(size, stride):
-    with pytest.raises(ValueError, match='at least 1 pixel'):
-        window_grid(*size, (4, 4), stride)
+@pytest.mark.parametrize(
+    ('window', 'stride', 'batch_size'),
+    [((0, 4), (1, 1), 1), ((4, 4), (1, 0), 1), ((4, 4), (1, 1), 0)],
+)
+def test_empty_windows_steps_and_batches_are_refused(window, stride, batch_size):
+    with pytest.raises(ValueError, match='at least 1'):
+        Tiling(window, stride, batch_size)
+
+
+def test_an_empty_image_is_refused():
+    with pytest.raises(ValueError, match='at least 1 pixel, but this one is 0'):
+        plan_strips(0, 5, Tiling((4, 4), (2, 2)))
+
+
+def test_an_unknown_blend_is_refused():
+    with pytest.raises(ValueError, match="blend='hann'; it is 'gaussian', 'cosine' or None"):
+        Tiling((4, 4), (2, 2), blend='hann')
+
+
+def test_a_tiling_is_read_from_a_test_cfg():
+    test_cfg = dict(mode='slide', crop_size=[8, 6], stride=[4, 3], batch_size=2, blend='cosine')
+    assert Tiling.of(test_cfg) == Tiling((8, 6), (4, 3), 2, 'cosine')
+    assert Tiling.of(dict(crop_size=(8, 6), stride=(4, 3))) == Tiling((8, 6), (4, 3), 1, None)
+
+
+def test_strips_of_a_small_image_by_hand():
+    first, second, third = plan_strips(9, 4, Tiling((4, 4), (3, 4)))
+    assert (first.windows, first.read, first.done) == (((0, 0, 4, 4),), (0, 4), (0, 3))
+    assert (second.windows, second.read, second.done) == (((3, 0, 7, 4),), (4, 7), (3, 5))
+    assert (third.windows, third.read, third.done) == (((5, 0, 9, 4),), (7, 9), (5, 9))
+
+
+def test_a_strip_holds_rows_of_windows_until_a_batch_is_full():
+    strips = plan_strips(10, 6, Tiling((4, 4), (2, 2), batch_size=5))  # 4 rows of 2 windows
+    assert [len(strip.windows) for strip in strips] == [4, 4]
+    assert [strip.rows for strip in strips] == [(0, 6), (4, 10)]
+
+
+@pytest.mark.parametrize('height', [1, 7, 9, 40, 41])
+@pytest.mark.parametrize('stride', [1, 3, 8])
+@pytest.mark.parametrize('batch_size', [1, 20])
+@pytest.mark.parametrize('world_size', [1, 2, 3, 7])
+def test_shares_together_do_each_row_once_and_run_all_windows_over_it(
+    height, stride, batch_size, world_size
+):
+    strips = plan_strips(height, 13, Tiling((8, 6), (stride, 4), batch_size))
+    done = []
+    for rank in range(world_size):
+        share = share_strips(strips, rank, world_size)
+        read = [row for strip in share for row in range(*strip.read)]
+        assert read == sorted(set(read)), 'a row is read twice'
+        windows = [box for strip in share for box in strip.windows]
+        for strip in share:
+            rows = range(*strip.done)
+            done += rows
+            touching = {box for s in strips for box in s.windows if overlaps(box, rows)}
+            assert touching <= set(windows)
+        for y1, _, y2, _ in windows:
+            assert {*range(y1, y2)} <= set(read)
+    assert done == list(range(height))
+
+
+def overlaps(box, rows):
+    return len(rows) > 0 and box[0] < rows[-1] + 1 and box[2] > rows[0]

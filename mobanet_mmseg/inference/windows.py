@@ -1,45 +1,166 @@
-"""Where the windows of a tiled prediction lie; plain integers, no tensor and no raster."""
+"""Where the windows of a tiled prediction lie, strip by strip; plain integers, no tensor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+PixelSpan = tuple[int, int]  # first and end, the end exclusive
+Box = tuple[int, int, int, int]  # y1, x1, y2, x2, the ends exclusive
+
+BLENDS = (None, 'gaussian', 'cosine')
 
 
-def window_grid(
-    height: int, width: int, window: tuple[int, int], stride: tuple[int, int]
-) -> list[tuple[int, int, int, int]]:
-    """Cover an image with windows, row by row, as MMSeg's slide mode does.
+@dataclass(frozen=True)
+class Tiling:
+    """How an image is covered with windows.
+
+    Args:
+        window: Window height and width, pixels.
+        stride: Step down and step right, pixels.
+        batch_size: Windows that the network gets at once.
+        blend: Weight of a window's pixels: all alike (None), or less towards its border.
+
+    Raises:
+        ValueError: If a number is below 1, a step is longer than its window, or there is no such
+            blend.
+    """
+
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    batch_size: int = 1
+    blend: Literal['gaussian', 'cosine'] | None = None
+
+    def __post_init__(self) -> None:
+        if min(*self.window, *self.stride, self.batch_size) < 1:
+            raise ValueError(
+                f'Windows, strides and batches are at least 1, but the window is {self.window}, '
+                f'the stride {self.stride} pixels and the batch {self.batch_size} windows.'
+            )
+        for window, stride, side in zip(self.window, self.stride, ('height', 'width'), strict=True):
+            if stride > window:
+                raise ValueError(
+                    f'A stride of {stride} pixels leaves holes between windows of {window} pixels '
+                    f'({side}): choose a stride of at most {window}.'
+                )
+        if self.blend not in BLENDS:
+            raise ValueError(f"blend={self.blend!r}; it is 'gaussian', 'cosine' or None.")
+
+    @classmethod
+    def of(cls, test_cfg: Mapping[str, Any]) -> 'Tiling':
+        """Read a segmentor's ``test_cfg``.
+
+        Args:
+            test_cfg: ``crop_size`` and ``stride``, as in MMSeg, and the optional ``batch_size``
+                and ``blend``.
+        """
+        return cls(
+            window=tuple(test_cfg['crop_size']),
+            stride=tuple(test_cfg['stride']),
+            batch_size=test_cfg.get('batch_size', 1),
+            blend=test_cfg.get('blend'),
+        )
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Windows that lie side by side, in one row of the grid or in some.
+
+    Args:
+        windows: The windows, row by row.
+        read: Rows that they need and the strips before did not.
+        done: Rows that no later strip touches, so that their prediction is known; none where
+            another process answers for them.
+    """
+
+    windows: tuple[Box, ...]
+    read: PixelSpan
+    done: PixelSpan
+
+    @property
+    def rows(self) -> PixelSpan:
+        """First and last row that the windows touch, the end exclusive."""
+        return self.windows[0][0], self.windows[-1][2]
+
+
+def plan_strips(height: int, width: int, tiling: Tiling) -> list[Strip]:
+    """Cover an image with windows as MMSeg's slide mode does, and put them together into strips.
 
     The last window of a row or column is moved back until it lies inside; an image smaller than the
-    window gets one window of its own size. No window comes twice.
+    window gets one window of its own size. No window comes twice. A strip is one row of windows, or
+    as many as fill a batch.
 
     Source: ``EncoderDecoder.slide_inference`` of MMSegmentation 1.2.2.
 
     Args:
         height: Image height H, pixels.
         width: Image width W, pixels.
-        window: Window height and width, pixels.
-        stride: Step down and step right, pixels.
+        tiling: Windows, strides and batch size.
 
     Returns:
-        Windows (y1, x1, y2, x2), pixels, the ends exclusive.
+        Strips from the top to the bottom; their ``done`` rows are all rows, each once.
 
     Raises:
-        ValueError: If a size or a step is below 1, or a step is longer than its window.
+        ValueError: If the image is empty.
     """
-    rows = _spans(height, window[0], stride[0], 'height')
-    columns = _spans(width, window[1], stride[1], 'width')
-    return [(y1, x1, y2, x2) for y1, y2 in rows for x1, x2 in columns]
+    rows = spans(height, tiling.window[0], tiling.stride[0])
+    columns = spans(width, tiling.window[1], tiling.stride[1])
+    rows_at_once = max(1, tiling.batch_size // len(columns))
+    groups = [rows[i : i + rows_at_once] for i in range(0, len(rows), rows_at_once)]
+    tops = [group[0][0] for group in groups]
+    bottoms = [group[-1][1] for group in groups]
+    return [
+        Strip(
+            windows=tuple((y1, x1, y2, x2) for y1, y2 in group for x1, x2 in columns),
+            read=(read_before, bottom),
+            done=(top, next_top),
+        )
+        for group, read_before, bottom, top, next_top in zip(
+            groups, [0, *bottoms], bottoms, tops, [*tops[1:], height], strict=False
+        )
+    ]
 
 
-def _spans(length: int, window: int, stride: int, side: str) -> list[tuple[int, int]]:
-    """Cover one side of ``length`` pixels; (first, end) of each window."""
-    if min(length, window, stride) < 1:
-        raise ValueError(
-            f'Sizes and strides are at least 1 pixel, but the {side} has length {length}, window '
-            f'{window} and stride {stride}.'
-        )
-    if stride > window:
-        raise ValueError(
-            f'A stride of {stride} pixels leaves holes between windows of {window} pixels '
-            f'({side}): choose a stride of at most {window}.'
-        )
+def share_strips(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
+    """Take one process's share of the strips: as many as the others', side by side.
+
+    Before them come those strips, with no row done, whose windows reach into the share: each pixel
+    sums the same windows in the same order as with one process.
+
+    Args:
+        strips: All strips.
+        rank: Number of the process, from 0.
+        world_size: Number of processes.
+
+    Returns:
+        The strips to run; none if there are fewer strips than processes.
+    """
+    first, end = (len(strips) * edge // world_size for edge in (rank, rank + 1))
+    if first == end:
+        return []
+    own_top = strips[first].rows[0]
+    before = [strip for strip in strips[:first] if strip.rows[1] > own_top]
+    shared = [replace(strip, done=(strip.rows[0], strip.rows[0])) for strip in before]
+    shared += strips[first:end]
+    shared[0] = replace(shared[0], read=shared[0].rows)
+    return shared
+
+
+def spans(length: int, window: int, stride: int) -> list[PixelSpan]:
+    """Cover one side of an image.
+
+    Args:
+        length: Side of the image, pixels.
+        window: Side of a window, pixels.
+        stride: Step between windows, pixels.
+
+    Returns:
+        (first, end) of each window along the side.
+
+    Raises:
+        ValueError: If the side is empty.
+    """
+    if length < 1:
+        raise ValueError(f'An image side is at least 1 pixel, but this one is {length}.')
     last = max(length - window, 0)
     # a range that stops short of `last` never repeats the window that is moved back to it
     starts = [*range(0, last, stride), last]

@@ -1,5 +1,8 @@
 """Segmentors: tiled prediction for any EncoderDecoder, and MoBaNet's losses on top of it."""
 
+import math
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from mmengine.dist import is_main_process
@@ -12,7 +15,8 @@ from mmseg.utils import SampleList, add_prefix
 from rich.progress import track
 from torch import Tensor
 
-from mobanet_mmseg.inference.windows import window_grid
+from mobanet_mmseg.inference.sweep import Rows, sweep
+from mobanet_mmseg.inference.windows import Tiling, plan_strips
 
 
 @MODELS.register_module()
@@ -21,8 +25,9 @@ class TiledEncoderDecoder(EncoderDecoder):
 
     Each window is padded at its bottom and right to a multiple of the data preprocessor's
     ``size_divisor`` and its logits are cropped back, so that pixels stay where they are. In slide
-    mode windows run in batches of ``test_cfg.batch_size`` (1 where it is not given) and their
-    logits are added in place, where MMSeg pads each window's logits to the whole image.
+    mode ``test_cfg`` has, besides MMSeg's ``crop_size`` and ``stride``, the optional ``batch_size``
+    (windows at once, 1) and ``blend`` (``'gaussian'`` or ``'cosine'`` weights within a window;
+    None, the default, averages as MMSeg does, which has the argmax of the paper's summed logits).
     """
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
@@ -41,22 +46,36 @@ class TiledEncoderDecoder(EncoderDecoder):
             batch_img_metas: Meta information of each image.
 
         Returns:
-            Logits (B, K, H, W).
+            Logits (B, K, H, W), float32; in the host's memory where they would take more than a
+            quarter of what is free on the GPU.
         """
-        height, width = inputs.shape[-2:]
-        windows = window_grid(height, width, self.test_cfg.crop_size, self.test_cfg.stride)
-        batch_size = self.test_cfg.get('batch_size', 1)
-        batches = [windows[i : i + batch_size] for i in range(0, len(windows), batch_size)]
-        logits = inputs.new_zeros((len(inputs), self.out_channels, height, width))
-        counts = inputs.new_zeros((1, 1, height, width))
-        quiet = len(batches) < 4 or not is_main_process()
-        for batch in track(batches, 'windows', transient=True, disable=quiet):
-            crops = torch.cat([inputs[..., y1:y2, x1:x2] for y1, x1, y2, x2 in batch])
-            predicted = self.encode_decode(crops, batch_img_metas).chunk(len(batch))
-            for (y1, x1, y2, x2), window_logits in zip(batch, predicted, strict=True):
-                logits[..., y1:y2, x1:x2] += window_logits
-                counts[..., y1:y2, x1:x2] += 1
-        return logits.div_(counts)
+        size = inputs.shape[-2:]
+        tiling = Tiling.of(self.test_cfg)
+        strips = plan_strips(*size, tiling)
+        rows = (Rows(inputs[..., strip.read[0] : strip.read[1], :]) for strip in strips)
+        quiet = len(strips) < 4 or not is_main_process()
+        network = partial(self.encode_decode, batch_img_metas=batch_img_metas)
+        shape = (len(inputs), self.out_channels, *size)
+        logits = torch.empty(shape, device=roomy_device(4 * math.prod(shape), inputs.device))
+        shown = track(rows, 'strips', len(strips), transient=True, disable=quiet)
+        for done in sweep(network, self.out_channels, shown, strips, size, tiling):
+            logits[..., done.row : done.row + done.logits.shape[-2], :] = done.logits
+        return logits
+
+
+def roomy_device(num_bytes: int, device: torch.device) -> torch.device:
+    """Choose where a large tensor goes: on the device of its parts, or to the host.
+
+    Args:
+        num_bytes: Size of the tensor.
+        device: Where its parts are.
+
+    Returns:
+        The host where the tensor would take more than a quarter of the GPU's free memory.
+    """
+    if device.type == 'cuda' and num_bytes > torch.cuda.mem_get_info(device)[0] / 4:
+        return torch.device('cpu')
+    return device
 
 
 @MODELS.register_module()
