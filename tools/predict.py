@@ -1,33 +1,85 @@
-"""Segment a pair of rasters: python tools/predict.py CONFIG CHECKPOINT --rgb A --aux B --out C."""
+"""Segment rasters of any size: python tools/predict.py CONFIG CHECKPOINT --rgb A --aux B --out C.
+
+A and B are files, folders (rasters of equal names) or quoted patterns (what the stars stand for);
+--pairs names them in a CSV. Under torchrun (--launcher pytorch) the processes share the work.
+"""
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
+from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mobanet_mmseg.datasets.rasters import read_window
-from mobanet_mmseg.inference.predict import (
-    load_segmentor,
-    predict_file,
-    read_truth,
-    reading_options,
+from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.inference.network import NODATA
+from mobanet_mmseg.inference.preview import read_preview
+from mobanet_mmseg.inference.ranks import (
+    OtherRankError,
+    agreed,
+    end_ranks,
+    gathered,
+    share_items,
+    start_ranks,
 )
 from mobanet_mmseg.visualization.pictures import check_ending, draw_panels
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Segment a pair of rasters into a label GeoTIFF')
+    parser = argparse.ArgumentParser(description='Segment rasters into label GeoTIFFs')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--rgb', required=True, help='optical raster')
-    parser.add_argument('--aux', required=True, help='auxiliary raster on the same grid')
-    parser.add_argument('--out', required=True, help='label map to write, an indexed GeoTIFF')
-    parser.add_argument('--label', help='labels of the raster, for the picture')
-    parser.add_argument(
-        '--picture', help='PNG or JPEG to draw: image, hillshade, truth, prediction'
+    files = parser.add_argument_group('files')
+    files.add_argument('--rgb', help='optical raster, folder of them, or quoted pattern')
+    files.add_argument('--aux', help='auxiliary raster, folder or pattern; warped if need be')
+    files.add_argument('--pairs', help='CSV with the columns rgb, aux and, if wanted, out')
+    files.add_argument('--out', required=True, help='label map to write; a folder for several')
+    files.add_argument(
+        '--probabilities', action='store_true', help='also *_probabilities.tif, 1/254 a step'
     )
+    files.add_argument('--confidence', action='store_true', help='also *_confidence.tif')
+    files.add_argument(
+        '--cog', action='store_true', help='write Cloud Optimized GeoTIFFs with overviews'
+    )
+    files.add_argument(
+        '--skip-existing', action='store_true', help='leave out what has its label map already'
+    )
+    files.add_argument('--label', help='labels of the one raster, for the picture')
+    files.add_argument(
+        '--picture',
+        help='PNG or JPEG to draw of the one raster: image, hillshade, truth, prediction, errors',
+    )
+    model = parser.add_argument_group('model')
+    model.add_argument(
+        '--aux-range',
+        nargs='+',
+        metavar='tile | LO HI',
+        help="auxiliary values that become 0 and 1 (default: the config's)",
+    )
+    model.add_argument(
+        '--modality',
+        choices=['both', 'rgb', 'aux'],
+        default='both',
+        help='what the network gets; with rgb, --aux may be left out',
+    )
+    model.add_argument(
+        '--tta',
+        nargs='?',
+        const='d4',
+        choices=['flips', 'd4'],
+        help='average over 4 flips, or over 8 flips and quarter turns (default where alone)',
+    )
+    model.add_argument('--amp', choices=['bf16', 'fp16'], help='type of autocast')
+    windows = parser.add_argument_group('windows (default: test_cfg of the config)')
+    windows.add_argument('--window', nargs='+', type=int, help='side, or height and width, pixels')
+    windows.add_argument('--stride', nargs='+', type=int, help='step, or steps down and right')
+    windows.add_argument('--blend', choices=['none', 'gaussian', 'cosine'])
+    windows.add_argument('--batch-size', help='windows at once, or auto to try what is fastest')
     parser.add_argument('--device', default='auto', help='cpu, cuda:0 ... (default: a GPU if any)')
     parser.add_argument(
         '--cfg-options',
@@ -35,46 +87,161 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='settings that override the config, as key=value',
     )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def predict(args: argparse.Namespace) -> None:
-    if args.picture is not None:
+def list_pairs(args: argparse.Namespace) -> list[Pair]:
+    if (args.pairs is None) == (args.rgb is None):
+        raise ValueError('Give --rgb and --aux, or --pairs with a CSV, and not both.')
+    if args.pairs is None and args.aux is None and args.modality != 'rgb':
+        raise ValueError('There is no --aux: give one, or --modality rgb to predict without.')
+    if args.pairs is not None:
+        pairs = read_pairs(args.pairs, args.out)
+    else:
+        pairs = find_pairs(args.rgb, args.aux, args.out)
+    if args.picture is not None or args.label is not None:
+        if len(pairs) > 1:
+            raise ValueError(f'--picture and --label are for one raster, but {len(pairs)} came.')
+        if args.picture is None:
+            raise ValueError('--label is drawn into a picture: give --picture too.')
         check_ending(args.picture)
-    device = args.device
-    if device == 'auto':
-        device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
-    model = load_segmentor(args.config, args.checkpoint, device, args.cfg_options)
-    options = reading_options(model.cfg)
-    truth = None if args.label is None else read_truth(model.cfg, args.rgb, args.label)
-    print(f'predicting {args.rgb} and {args.aux} on {device}', flush=True)
-    labels = predict_file(model, args.rgb, args.aux, args.out, **options)
-    print(f'{args.out}: {labels.shape[0]} x {labels.shape[1]} pixels')
-    classes, palette = model.dataset_meta['classes'], model.dataset_meta['palette']
-    for index, name in enumerate([*classes, 'no data']):
-        value = index if index < len(classes) else 255
-        print(f'  {name:<24}{np.mean(labels == value):8.2%}')
-    if args.picture is not None:
-        shape = labels.shape
-        draw_panels(
-            args.picture,
-            rgb=read_window(args.rgb, options['img_bands']),
-            aux=read_window(args.aux, options['aux_bands'], shape=shape, nodata_to_nan=True),
-            truth=truth,
-            prediction=labels,
-            errors=truth is not None,
-            classes=classes,
-            palette=palette,
+    if args.skip_existing:
+        pairs = [pair for pair in pairs if not pair.out.exists()]
+    return pairs
+
+
+def read_range(words: list[str] | None) -> str | tuple[float, float]:
+    if words is None:
+        return 'config'
+    if words == ['tile']:
+        return 'tile'
+    try:
+        low, high = map(float, words)
+    except ValueError:
+        raise ValueError(
+            f"--aux-range got {' '.join(words)}: give 'tile' or two numbers, the lesser first."
+        ) from None
+    return low, high
+
+
+def read_sides(name: str, sides: list[int] | None) -> tuple[int, int] | None:
+    if sides is not None and len(sides) > 2:
+        raise ValueError(f'--{name} got {len(sides)} numbers: give one, or height and width.')
+    return None if sides is None else (sides[0], sides[-1])
+
+
+def load_inferencer(args: argparse.Namespace) -> MultimodalInferencer:
+    batch_size = args.batch_size
+    if batch_size not in (None, 'auto'):
+        if not batch_size.isdigit():
+            raise ValueError(f"--batch-size got {batch_size}: give a number of windows, or 'auto'.")
+        batch_size = int(batch_size)
+    return MultimodalInferencer(
+        args.config,
+        args.checkpoint,
+        device=args.device,
+        modality=args.modality,
+        window=read_sides('window', args.window),
+        stride=read_sides('stride', args.stride),
+        batch_size=batch_size,
+        blend=args.blend,
+        tta=args.tta,
+        amp=args.amp,
+        cfg_options=args.cfg_options,
+    )
+
+
+def predict(args: argparse.Namespace) -> list[str]:
+    """Predict all pairs; gives the sentences of those that could not be."""
+    pairs = agreed(list_pairs(args))  # listed once, before a file appears
+    aux_range = read_range(args.aux_range)
+    inferencer = load_inferencer(args)
+    main_process = is_main_process()
+    if main_process:
+        device = next(inferencer.model.parameters()).device
+        print(f'{len(pairs)} to predict on {device}, {inferencer.settings.tiling}', flush=True)
+    columns = TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:.0f} %')
+    timing = TimeElapsedColumn(), TextColumn('elapsed,'), TimeRemainingColumn(), TextColumn('left')
+    failures = []
+    own, alone = share_items(pairs)
+    console = Console(stderr=True)
+    with Progress(*columns, *timing, console=console, disable=not main_process) as progress:
+        every = progress.add_task('rasters', total=len(own), visible=len(own) > 1)
+        for pair in own:
+            try:
+                predict_pair(args, inferencer, pair, aux_range, alone, progress)
+            except OtherRankError:
+                pass  # the other process tells
+            except (ValueError, OSError) as error:
+                failures.append(str(error))
+            progress.advance(every)
+    return gathered(failures)
+
+
+def predict_pair(
+    args: argparse.Namespace,
+    inferencer: MultimodalInferencer,
+    pair: Pair,
+    aux_range: str | tuple[float, float],
+    alone: bool,
+    progress: Progress,
+) -> None:
+    task = progress.add_task(pair.rgb.name, total=None)
+    try:
+        counts = inferencer.predict_file(
+            pair.rgb,
+            pair.aux,
+            pair.out,
+            aux_range=aux_range,
+            probabilities=args.probabilities,
+            confidence=args.confidence,
+            cog=args.cog,
+            alone=alone,
+            advance=lambda rows, total: progress.update(task, advance=rows, total=total),
         )
-        print(args.picture)
+    finally:
+        progress.remove_task(task)
+    if alone or is_main_process():
+        print(describe(pair.out, counts, inferencer.model.dataset_meta['classes']), flush=True)
+        if args.picture is not None:
+            draw(args, inferencer, pair, aux_range)
+
+
+def describe(out: Path, counts: np.ndarray, classes: list[str]) -> str:
+    lines = [f'{out}: {counts.sum():,} pixels']
+    for index, name in enumerate([*classes, 'no data']):
+        value = index if index < len(classes) else NODATA
+        lines.append(f'  {name:<24}{counts[value] / counts.sum():8.2%}')
+    return '\n'.join(lines)
+
+
+def draw(
+    args: argparse.Namespace,
+    inferencer: MultimodalInferencer,
+    pair: Pair,
+    aux_range: str | tuple[float, float],
+) -> None:
+    legend = inferencer.model.dataset_meta
+    num_optical = len(inferencer.options['img_bands'])
+    with inferencer.open_pair(pair.rgb, pair.aux, aux_range) as source:
+        layers = read_preview(source, pair.out, inferencer.model.cfg, args.label, num_optical)
+    draw_panels(args.picture, **layers, classes=legend['classes'], palette=legend['palette'])
+    print(args.picture)
 
 
 def main() -> None:
     args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    start_ranks(args.launcher)
     try:
-        predict(args)
+        failures = predict(args)
     except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
+        failures = [str(error)]
+    end_ranks()
+    if failures:
+        sys.exit('\n'.join(f'error: {sentence}' for sentence in failures))
 
 
 if __name__ == '__main__':

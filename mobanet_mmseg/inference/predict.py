@@ -1,255 +1,161 @@
-"""Predicts rasters with a trained model: reading, network and writing put together."""
+"""Predicts rasters of any size: reading, network and writing put together, strip by strip."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from mmengine.config import Config
-from mmseg.apis import init_model
-from mmseg.models import BaseSegmentor
-from mmseg.registry import DATASETS
-from mmseg.structures import SegDataSample
+from mmseg.models import EncoderDecoder
 
-from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.rasters import AuxRange, check_sizes, read_info, read_stack, read_window
-from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
-from mobanet_mmseg.inference.geotiff import open_label_map
-from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
+from mobanet_mmseg.datasets.raster_files import RasterInfo
+from mobanet_mmseg.inference.maps import MapPaths, open_maps
+from mobanet_mmseg.inference.network import Maps, read_maps, window_network
+from mobanet_mmseg.inference.overlap import ahead, behind
+from mobanet_mmseg.inference.sweep import Rows, sweep
+from mobanet_mmseg.inference.windows import Strip, Tiling, plan_strips
 
-NODATA = 255
-ROWS_AT_ONCE = 512  # rows of the optical image that are searched for nodata at a time
+Advance = Callable[[int, int], None]  # rows done since the last call, and rows in all
 
 
-def load_segmentor(
-    config: str | Path | Config,
-    checkpoint: str | Path,
-    device: str = 'cpu',
-    cfg_options: dict[str, Any] | None = None,
-) -> BaseSegmentor:
-    """Build a segmentor from its config and load its trained weights, all of them.
+class Source(Protocol):
+    """A stacked sample that is read row by row; ``PairReader`` is one.
 
     Args:
-        config: Config file, or the config itself.
-        checkpoint: File that MMEngine's runner wrote.
-        device: Where the model runs: ``cpu``, ``cuda:0`` ...
-        cfg_options: Settings that override the config.
-
-    Returns:
-        The model in eval mode, with ``cfg`` and the checkpoint's ``dataset_meta``.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
-        ValueError: If the device is not there.
+        info: Grid of the optical image.
+        num_channels: Channels C of the stacked sample.
     """
-    _check_device(device)
-    content = read_checkpoint(checkpoint)
-    meta = content.get('meta') or {}
-    if 'state_dict' not in content or not meta.get('dataset_meta'):
-        raise CheckpointError(
-            f"{checkpoint} holds no state_dict with the classes' names in meta.dataset_meta, so it "
-            'is no checkpoint of a trained segmentor: give a .pth file that the training wrote.'
-        )
-    model = init_model(config, None, device='cpu', cfg_options=cfg_options)
-    check_fit(checkpoint, content, model, 'give the config that it was trained with')
-    model.load_state_dict(content['state_dict'])
-    model.dataset_meta = meta['dataset_meta']
-    return model.to(device)
+
+    info: RasterInfo
+    num_channels: int
+
+    def read_rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read (C, n, W) float32 pixels, not normalised, and (n, W) bool, where there is data."""
 
 
-def reading_options(config: Config) -> dict[str, Any]:
-    """Say how the test dataset of a config reads its rasters, so that prediction does the same.
+@dataclass(frozen=True)
+class Settings:
+    """How rasters are predicted.
 
     Args:
-        config: A config with ``test_dataloader.dataset``.
-
-    Returns:
-        ``img_bands``, ``aux_bands`` and ``aux_range``.
-
-    Raises:
-        ValueError: If the config has no test dataset, or one of another kind.
+        tiling: Windows, strides, batch size and blending.
+        symmetries: Symmetries over which logits are averaged, 0 to 7; 0 is the image as it is.
+        amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
     """
-    dataset = _test_dataset(config)
-    return {key: getattr(dataset, key) for key in ('img_bands', 'aux_bands', 'aux_range')}
+
+    tiling: Tiling
+    symmetries: tuple[int, ...] = (0,)
+    amp: torch.dtype | None = None
 
 
-def read_truth(config: Config, img_path: str | Path, label_path: str | Path) -> np.ndarray:
-    """Read the labels of an optical raster as the test dataset of a config does.
-
-    Args:
-        config: A config with ``test_dataloader.dataset``.
-        img_path: Optical raster.
-        label_path: Its labels, class indices (one band) or colours (three).
-
-    Returns:
-        Class indices (H, W) uint8, 255 where there is no label.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If the two do not fit, or the config has no such dataset.
-    """
-    count = read_info(label_path).count
-    if count not in (1, 3):
-        raise ValueError(
-            f'{label_path} has {count} bands; a label raster has 1 (class indices) or 3 (colours): '
-            'give the label of the image, or convert it.'
-        )
-    results = {
-        'img_path': str(img_path),
-        'seg_map_path': str(label_path),
-        'label_lookup': _test_dataset(config).make_label_lookup(),
-        'seg_fields': [],
-    }
-    return LoadRasterAnnotations().transform(results)['gt_seg_map']
-
-
-def predict_file(
-    model: BaseSegmentor,
-    img_path: str | Path,
-    aux_path: str | Path,
-    out_path: str | Path,
+@torch.inference_mode()
+def predict_rows(
+    model: EncoderDecoder,
+    source: Source,
+    settings: Settings,
+    strips: Sequence[Strip],
     *,
-    img_bands: Sequence[int],
-    aux_bands: Sequence[int],
-    aux_range: str | Percentiles | AuxRange | None,
-) -> np.ndarray:
-    """Predict a pair of rasters into an indexed GeoTIFF on the optical raster's grid.
+    probabilities: bool = False,
+    confidence: bool = False,
+) -> Iterator[Maps]:
+    """Predict the rows for which some strips answer, from the top.
+
+    Reading runs ahead in a thread of its own.
 
     Args:
-        model: From :func:`load_segmentor`.
-        img_path: Optical raster.
-        aux_path: Auxiliary raster on the same grid.
-        out_path: Where to write; tried before anything is predicted.
-        img_bands: Bands of the optical raster, counted from 1.
-        aux_bands: Bands of the auxiliary raster, counted from 1.
-        aux_range: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` in the auxiliary
-            raster's unit, or None.
+        model: A segmentor in eval mode.
+        source: What to predict.
+        settings: How to.
+        strips: All strips of the source, or one process's share.
+        probabilities: Whether to give them.
+        confidence: Whether to give it.
 
-    Returns:
-        The labels that were written, (H, W) uint8.
+    Yields:
+        The maps of the next rows, one at least.
 
     Raises:
-        FileNotFoundError: If a raster is missing.
-        OSError: If the file cannot be written.
-        ValueError: If the rasters do not fit each other or the model.
+        ValueError: If a raster is damaged, or its bands do not fit the model.
     """
-    for path in (img_path, aux_path):
-        if Path(path).resolve() == Path(out_path).resolve():
-            raise ValueError(f'{out_path} is an input and would be overwritten: give another name.')
-    info = read_info(img_path)
-    with open_label_map(
-        out_path,
-        (info.height, info.width),
-        crs=info.crs,
-        transform=info.transform,
-        classes=model.dataset_meta['classes'],
-        palette=model.dataset_meta['palette'],
-        nodata=NODATA,
-    ) as label_map:
-        bands = {'img_bands': img_bands, 'aux_bands': aux_bands}
-        labels = predict_raster(model, img_path, aux_path, **bands, aux_range=aux_range)
-        label_map.write(labels, 1)
-    return labels
+    device = next(model.parameters()).device
+    network = window_network(model, settings.symmetries, settings.amp)
+    size = (source.info.height, source.info.width)
+
+    def read() -> Iterator[Rows]:
+        for strip in strips:
+            pixels, valid = source.read_rows(*strip.read)
+            yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
+
+    wanted = {'probabilities': probabilities, 'confidence': confidence}
+    with closing(ahead(read())) as rows:
+        for done in sweep(network, model.out_channels, rows, strips, size, settings.tiling):
+            yield read_maps(model, done.logits[0], done.valid, **wanted)
 
 
 def predict_raster(
-    model: BaseSegmentor,
-    img_path: str | Path,
-    aux_path: str | Path,
-    *,
-    img_bands: Sequence[int],
-    aux_bands: Sequence[int],
-    aux_range: str | Percentiles | AuxRange | None,
+    model: EncoderDecoder,
+    source: Source,
+    paths: MapPaths,
+    settings: Settings,
+    advance: Advance = lambda rows, total: None,
 ) -> np.ndarray:
-    """Predict a pair of rasters, which is read whole.
+    """Predict a raster into files, of which only the strip in work is held.
 
     Args:
-        model: A segmentor for stacked samples, in eval mode.
-        img_path: Optical raster.
-        aux_path: Auxiliary raster on the same grid.
-        img_bands: Bands of the optical raster, counted from 1.
-        aux_bands: Bands of the auxiliary raster, counted from 1.
-        aux_range: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` in the auxiliary
-            raster's unit, or None.
+        model: A segmentor in eval mode, with ``dataset_meta``.
+        source: What to predict.
+        paths: What to write, and where; tried before anything is predicted.
+        settings: How to.
+        advance: Told how many rows have been predicted since its last call, and how many there are.
 
     Returns:
-        Class indices (H, W) uint8; 255 where no optical band holds data.
+        (256,) number of pixels of each label; the last is nodata's.
 
     Raises:
-        FileNotFoundError: If a raster is missing.
-        ValueError: If the rasters do not fit each other or the model.
+        OSError: If a file cannot be written.
+        ValueError: If a raster is damaged, or its bands do not fit the model.
     """
-    check_sizes(read_info(aux_path), read_info(img_path))  # first: ranges are kept beside the data
-    (scaling,) = aux_ranges([str(aux_path)], aux_bands, aux_range, keep=False)
-    stack = read_stack(
-        img_path, aux_path, img_bands=img_bands, aux_bands=aux_bands, aux_range=scaling
-    )
-    labels = predict_stack(model, stack)
-    labels[~find_valid(img_path, img_bands)] = NODATA
-    return labels
+    strips = plan_strips(source.info.height, source.info.width, settings.tiling)
+    wanted = {
+        'probabilities': paths.probabilities is not None,
+        'confidence': paths.confidence is not None,
+    }
+    rows = predict_rows(model, source, settings, strips, **wanted)
+    return write_rows(rows, paths, source.info, model.dataset_meta, advance)
 
 
-def predict_stack(model: BaseSegmentor, stack: np.ndarray) -> np.ndarray:
-    """Predict one stacked sample as the model's ``test_cfg`` says, in windows or whole.
+def write_rows(
+    rows: Iterator[Maps],
+    paths: MapPaths,
+    info: RasterInfo,
+    legend: dict,
+    advance: Advance = lambda rows, total: None,
+) -> np.ndarray:
+    """Write maps as they come, in a thread of their own.
 
     Args:
-        model: A segmentor for stacked samples, in eval mode.
-        stack: (H, W, C) float32, optical first, not normalised.
+        rows: The maps of a raster's rows, from the top.
+        paths: What to write, and where.
+        info: Size and place of what is written.
+        legend: ``classes`` and ``palette``.
+        advance: Told how many rows have come since its last call, and how many there are.
 
     Returns:
-        Class indices (H, W) uint8.
+        (256,) number of pixels of each label; the last is nodata's.
+
+    Raises:
+        OSError: If a file cannot be written.
     """
-    inputs = torch.from_numpy(np.ascontiguousarray(stack.transpose(2, 0, 1)))
-    shape = stack.shape[:2]
-    sample = SegDataSample(metainfo={'ori_shape': shape, 'img_shape': shape, 'pad_shape': shape})
-    with torch.no_grad():
-        (result,) = model.test_step({'inputs': [inputs], 'data_samples': [sample]})
-    return result.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
-
-
-def find_valid(img_path: str | Path, bands: Sequence[int]) -> np.ndarray:
-    """Find the pixels of an optical raster at which at least one band holds data.
-
-    Args:
-        img_path: Raster; nodata values, masks, NaN and infinities are no data.
-        bands: Numbers of the bands, counted from 1.
-
-    Returns:
-        (H, W) bool.
-    """
-    info = read_info(img_path)
-    valid = np.empty((info.height, info.width), bool)
-    for row in range(0, info.height, ROWS_AT_ONCE):
-        window = (row, 0, min(ROWS_AT_ONCE, info.height - row), info.width)
-        values = read_window(img_path, bands, window, nodata_to_nan=True)
-        valid[row : row + ROWS_AT_ONCE] = np.isfinite(values).any(axis=-1)
-    return valid
-
-
-def _test_dataset(config: Config) -> MultimodalSegDataset:
-    """Build a config's test dataset without looking for its files."""
-    dataset = config.get('test_dataloader', {}).get('dataset')
-    dataset_class = None if dataset is None else DATASETS.get(dataset['type'])
-    if dataset_class is None or not issubclass(dataset_class, MultimodalSegDataset):
-        found = 'none' if dataset is None else dataset['type']
-        raise ValueError(
-            f'The test_dataloader.dataset of {config.filename} is {found}, but only a '
-            'MultimodalSegDataset says which bands the model was trained on: give the config that '
-            'it was trained with.'
-        )
-    return DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True})
-
-
-def _check_device(device: str) -> None:
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda:0'.") from error
-    if wanted.type == 'cuda' and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f'Device {device} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs; '
-            'choose another one, or cpu.'
-        )
+    counts = np.zeros(256, np.int64)
+    place = {'crs': info.crs, 'transform': info.transform}
+    colours = {'classes': legend['classes'], 'palette': legend['palette']}
+    with (
+        open_maps(paths, (info.height, info.width), **place, **colours) as writer,
+        behind(writer.write) as write,
+        closing(rows),
+    ):
+        for maps in rows:
+            write(*maps)
+            counts += np.bincount(maps.labels.ravel(), minlength=256)
+            advance(len(maps.labels), info.height)
+    return counts

@@ -30,7 +30,7 @@ class Tiling:
     batch_size: int = 1
     blend: Literal['gaussian', 'cosine'] | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: D105  (the class says what it raises)
         if min(*self.window, *self.stride, self.batch_size) < 1:
             raise ValueError(
                 f'Windows, strides and batches are at least 1, but the window is {self.window}, '

@@ -1,0 +1,308 @@
+"""The Python face of prediction: a trained model that takes arrays, files and open rasters."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+
+from mobanet_mmseg.datasets.rasters import AuxRange
+from mobanet_mmseg.datasets.statistics import Percentiles
+from mobanet_mmseg.inference.arrays import ArraySource, as_dataset, path_of, read_dataset
+from mobanet_mmseg.inference.maps import MapPaths
+from mobanet_mmseg.inference.network import (
+    BYTES_OF_ONE,
+    NODATA,
+    check_segmentor,
+    choose_batch_size,
+    select_modality,
+    tiling_for,
+    window_network,
+)
+from mobanet_mmseg.inference.predict import (
+    Advance,
+    Settings,
+    Source,
+    predict_raster,
+    predict_rows,
+)
+from mobanet_mmseg.inference.ranks import agreed, own_device, predict_raster_together
+from mobanet_mmseg.inference.reading import PairReader
+from mobanet_mmseg.inference.symmetries import SYMMETRIES
+from mobanet_mmseg.inference.trained import load_segmentor, reading_options
+from mobanet_mmseg.inference.windows import plan_strips
+
+Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
+Range = str | Percentiles | AuxRange | None
+
+AMP_TYPES = {None: None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model makes of one pair of images.
+
+    Args:
+        labels: Class indices (H, W) uint8, 255 where there is no optical data.
+        classes: Name of each class.
+        palette: Red, green and blue of each class, 0 to 255.
+        crs: Coordinate reference system of the optical image, if it has one.
+        transform: From pixel to CRS coordinates.
+        probabilities: (K, H, W) float32 in steps of 1/254, NaN where there is no optical data; None
+            if they were not asked for.
+        confidence: (H, W) float32, the probability of the label, likewise.
+    """
+
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    palette: list[list[int]]
+    crs: CRS | None
+    transform: Affine
+    probabilities: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+
+
+class MultimodalInferencer:
+    """A trained model that predicts pairs of images.
+
+        inferencer = MultimodalInferencer('potsdam_dinov2_b.py', 'epoch_50.pth')
+        prediction = inferencer('top_potsdam_2_13_RGB.tif', 'dsm_potsdam_02_13.tif')
+        inferencer.predict_file('city.tif', 'height.tif', 'labels.tif')  # of any size
+
+    Args:
+        config: Config file, or the config itself; its test dataset says which bands are read and
+            how the auxiliary image is scaled.
+        checkpoint: File that the training wrote.
+        device: ``cpu``, ``cuda:0`` ..., or ``auto`` for a GPU if there is one.
+        modality: ``'rgb'`` or ``'aux'`` lets the model see one of the two, while the other is 0
+            after normalisation (the paper's Table V).
+        window: Window height and width, pixels; these four override the model's ``test_cfg``.
+        stride: Step down and step right, pixels.
+        batch_size: Windows at once, or ``'auto'`` to try which number is fastest.
+        blend: ``'gaussian'`` or ``'cosine'`` weights within a window; ``'none'`` for none.
+        tta: Average the logits over ``'flips'`` or the eight symmetries ``'d4'``.
+        amp: Type of autocast, ``'bf16'`` or ``'fp16'``; None is full precision.
+        cfg_options: Settings that override the config.
+
+    Raises:
+        CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
+        FileNotFoundError: If a file is missing.
+        ValueError: If the device is not there, or the model or a setting is of no use.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        *,
+        device: str = 'auto',
+        modality: Literal['both', 'rgb', 'aux'] = 'both',
+        window: tuple[int, int] | None = None,
+        stride: tuple[int, int] | None = None,
+        batch_size: int | Literal['auto'] | None = None,
+        blend: Literal['gaussian', 'cosine', 'none'] | None = None,
+        tta: Literal['flips', 'd4'] | None = None,
+        amp: Literal['bf16', 'fp16'] | None = None,
+        cfg_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = load_segmentor(config, checkpoint, own_device(device), cfg_options)
+        check_segmentor(self.model)
+        if modality != 'both':
+            select_modality(self.model, modality)
+        self.modality = modality
+        self.options = reading_options(self.model.cfg)
+        tiling = tiling_for(self.model, window=window, stride=stride)
+        if blend is not None:
+            tiling = replace(tiling, blend=None if blend == 'none' else blend)
+        symmetries = (0,) if tta is None else SYMMETRIES[tta]
+        self.settings = Settings(tiling, symmetries, AMP_TYPES[amp])
+        if batch_size == 'auto':
+            batch_size = agreed(self._fastest_batch_size())
+        if batch_size is not None:
+            self.settings = replace(self.settings, tiling=replace(tiling, batch_size=batch_size))
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a stacked sample."""
+        return len(self.options['img_bands']) + len(self.options['aux_bands'])
+
+    def __call__(
+        self,
+        rgb: Image,
+        aux: Image | None = None,
+        *,
+        aux_range: Range | Literal['config'] = 'config',
+        probabilities: bool = False,
+        confidence: bool = False,
+    ) -> Prediction:
+        """Predict one pair of images into arrays.
+
+        Args:
+            rgb: Optical image: an array (H, W, C) of the model's channels, a file or an open raster
+                (of which the config's bands are read).
+            aux: Auxiliary image, likewise; an array may be (H, W). A file on another grid than
+                that of an optical file is warped onto it. None only with ``modality='rgb'``.
+            aux_range: Values of the auxiliary image that become 0 and 1: ``'config'`` as in the
+                training, ``'tile'``, ``('percentile', 1, 99)``, (low, high) or None.
+            probabilities: Whether to give them.
+            confidence: Whether to give it.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If the images do not fit each other or the model.
+        """
+        source = self._source(rgb, aux, aux_range)
+        strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
+        wanted = {'probabilities': probabilities, 'confidence': confidence}
+        rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
+        labels, shares, certainty = (
+            None if parts[0] is None else np.concatenate(parts, axis=-2)
+            for parts in zip(*rows, strict=True)
+        )
+        return Prediction(
+            labels=labels,
+            classes=tuple(self.model.dataset_meta['classes']),
+            palette=[list(colour) for colour in self.model.dataset_meta['palette']],
+            crs=source.info.crs,
+            transform=source.info.transform,
+            probabilities=None if shares is None else _to_floats(shares),
+            confidence=None if certainty is None else _to_floats(certainty),
+        )
+
+    def predict_file(
+        self,
+        rgb: str | Path,
+        aux: str | Path | None,
+        out: str | Path,
+        *,
+        aux_range: Range | Literal['config'] = 'config',
+        probabilities: bool = False,
+        confidence: bool = False,
+        cog: bool = False,
+        alone: bool = False,
+        advance: Advance = lambda rows, total: None,
+    ) -> np.ndarray:
+        """Predict a pair of files of any size into GeoTIFFs on the optical one's grid.
+
+        Only the strip in work is held in memory. Processes of a launcher share the strips.
+
+        Args:
+            rgb: Optical raster.
+            aux: Auxiliary raster; on another grid, it is warped. None only with
+                ``modality='rgb'``.
+            out: Label map to write; tried before anything is predicted.
+            aux_range: As for a call.
+            probabilities: Whether to write them, into ``*_probabilities.tif`` beside the labels.
+            confidence: Whether to write it, into ``*_confidence.tif``.
+            cog: Whether the files are Cloud Optimized GeoTIFFs, with overviews.
+            alone: Whether this process does it all, though others run beside it.
+            advance: Told how many rows have been predicted since its last call, and how many there
+                are.
+
+        Returns:
+            (256,) number of pixels of each label; the last is nodata's.
+
+        Raises:
+            FileNotFoundError: If a raster is missing.
+            OSError: If a file cannot be written.
+            ValueError: If the rasters do not fit each other or the model.
+        """
+        paths = map_paths(out, probabilities=probabilities, confidence=confidence, cog=cog)
+        inputs = [Path(path).resolve() for path in (rgb, aux) if path is not None]
+        for path in (paths.labels, paths.probabilities, paths.confidence):
+            if path is not None and path.resolve() in inputs:
+                raise ValueError(f'{path} is an input and would be overwritten: give another name.')
+        with self.open_pair(rgb, aux, aux_range) as pair:
+            run = predict_raster if alone else predict_raster_together
+            return run(self.model, pair, paths, self.settings, advance)
+
+    def open_pair(
+        self,
+        rgb: str | Path,
+        aux: str | Path | None,
+        aux_range: Range | Literal['config'] = 'config',
+    ) -> PairReader:
+        """Open a pair of files as the model reads them.
+
+        Args:
+            rgb: Optical raster.
+            aux: Auxiliary raster.
+            aux_range: As for a call.
+
+        Raises:
+            FileNotFoundError: If a raster is missing.
+            ValueError: If the rasters do not fit each other or the model.
+        """
+        self._check_aux(aux)
+        return PairReader(rgb, aux, **self._reading(aux_range))
+
+    def _source(self, rgb: Image, aux: Image | None, aux_range: Range) -> Source:
+        """Read a pair of images of any kind; files are read as they are predicted."""
+        self._check_aux(aux)
+        rgb, aux = (
+            path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
+            for image in (rgb, aux)
+        )
+        if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
+            return self.open_pair(rgb, aux, aux_range)
+        options = self._reading(aux_range)
+        place = {}
+        if not isinstance(rgb, np.ndarray):
+            with as_dataset(rgb) as dataset:
+                rgb = read_dataset(dataset, options['img_bands'])
+                place = {'crs': dataset.crs, 'transform': dataset.transform}
+        if aux is not None and not isinstance(aux, np.ndarray):
+            with as_dataset(aux) as dataset:
+                aux = read_dataset(dataset, options['aux_bands'])
+        kind = {'num_channels': self.num_channels, 'aux_range': options['aux_range']}
+        return ArraySource(rgb, aux, **kind, **place)
+
+    def _check_aux(self, aux: Image | None) -> None:
+        if aux is None and self.modality != 'rgb':
+            raise ValueError(
+                "There is no auxiliary image: give one, or modality='rgb' to predict without."
+            )
+
+    def _reading(self, aux_range: Range) -> dict[str, Any]:
+        if isinstance(aux_range, str) and aux_range == 'config':
+            return self.options
+        return {**self.options, 'aux_range': aux_range}
+
+    def _fastest_batch_size(self) -> int:
+        network = window_network(self.model, self.settings.symmetries, self.settings.amp)
+        device = next(self.model.parameters()).device
+        window = self.settings.tiling.window
+        return choose_batch_size(network, self.num_channels, window, device)
+
+
+def map_paths(
+    out: str | Path, *, probabilities: bool = False, confidence: bool = False, cog: bool = False
+) -> MapPaths:
+    """Name the maps of one raster after its label map.
+
+    Args:
+        out: The label map.
+        probabilities: Whether there are probabilities, in ``*_probabilities.tif``.
+        confidence: Whether there is confidence, in ``*_confidence.tif``.
+        cog: Whether they are Cloud Optimized GeoTIFFs.
+    """
+    out = Path(out)
+    return MapPaths(
+        labels=out,
+        probabilities=out.with_name(f'{out.stem}_probabilities.tif') if probabilities else None,
+        confidence=out.with_name(f'{out.stem}_confidence.tif') if confidence else None,
+        cog=cog,
+    )
+
+
+def _to_floats(values: np.ndarray) -> np.ndarray:
+    """Bytes to probabilities."""
+    floats = values.astype(np.float32) / BYTES_OF_ONE
+    floats[values == NODATA] = np.nan
+    return floats

@@ -1,0 +1,133 @@
+"""Loads trained segmentors, and says how their test dataset reads rasters."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.apis import init_model
+from mmseg.models import BaseSegmentor
+from mmseg.registry import DATASETS
+
+from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.rasters import read_info
+from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
+
+
+def load_segmentor(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    device: str = 'cpu',
+    cfg_options: dict[str, Any] | None = None,
+) -> BaseSegmentor:
+    """Build a segmentor from its config and load its trained weights, all of them.
+
+    Args:
+        config: Config file, or the config itself.
+        checkpoint: File that MMEngine's runner wrote.
+        device: Where the model runs: ``cpu``, ``cuda:0`` ...
+        cfg_options: Settings that override the config.
+
+    Returns:
+        The model in eval mode, with ``cfg`` and the checkpoint's ``dataset_meta``.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
+        ValueError: If the device is not there.
+    """
+    _check_device(device)
+    content = read_checkpoint(checkpoint)
+    meta = content.get('meta') or {}
+    if 'state_dict' not in content or not meta.get('dataset_meta'):
+        raise CheckpointError(
+            f"{checkpoint} holds no state_dict with the classes' names in meta.dataset_meta, so it "
+            'is no checkpoint of a trained segmentor: give a .pth file that the training wrote.'
+        )
+    model = init_model(config, None, device='cpu', cfg_options=cfg_options)
+    check_fit(checkpoint, content, model, 'give the config that it was trained with')
+    model.load_state_dict(content['state_dict'])
+    model.dataset_meta = meta['dataset_meta']
+    return model.to(device)
+
+
+def reading_options(config: Config) -> dict[str, Any]:
+    """Say how the test dataset of a config reads its rasters, so that prediction does the same.
+
+    Args:
+        config: A config with ``test_dataloader.dataset``.
+
+    Returns:
+        ``img_bands``, ``aux_bands`` and ``aux_range``.
+
+    Raises:
+        ValueError: If the config has no test dataset, or one of another kind.
+    """
+    dataset = _test_dataset(config)
+    return {key: getattr(dataset, key) for key in ('img_bands', 'aux_bands', 'aux_range')}
+
+
+def read_truth(
+    config: Config,
+    img_path: str | Path,
+    label_path: str | Path,
+    window: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
+    """Read the labels of an optical raster as the test dataset of a config does.
+
+    Args:
+        config: A config with ``test_dataloader.dataset``.
+        img_path: Optical raster.
+        label_path: Its labels, class indices (one band) or colours (three).
+        window: (row, col, height, width), pixels; None is all of it.
+
+    Returns:
+        Class indices (h, w) uint8, 255 where there is no label.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the two do not fit, or the config has no such dataset.
+    """
+    count = read_info(label_path).count
+    if count not in (1, 3):
+        raise ValueError(
+            f'{label_path} has {count} bands; a label raster has 1 (class indices) or 3 (colours): '
+            'give the label of the image, or convert it.'
+        )
+    results = {
+        'img_path': str(img_path),
+        'seg_map_path': str(label_path),
+        'label_lookup': _test_dataset(config).make_label_lookup(),
+        'seg_fields': [],
+    }
+    if window is not None:
+        results['window'] = window
+    return LoadRasterAnnotations().transform(results)['gt_seg_map']
+
+
+def _test_dataset(config: Config) -> MultimodalSegDataset:
+    """Build a config's test dataset without looking for its files."""
+    dataset = config.get('test_dataloader', {}).get('dataset')
+    dataset_class = None if dataset is None else DATASETS.get(dataset['type'])
+    if dataset_class is None or not issubclass(dataset_class, MultimodalSegDataset):
+        found = 'none' if dataset is None else dataset['type']
+        raise ValueError(
+            f'The test_dataloader.dataset of {config.filename} is {found}, but only a '
+            'MultimodalSegDataset says which bands the model was trained on: give the config that '
+            'it was trained with.'
+        )
+    return DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True})
+
+
+def _check_device(device: str) -> None:
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"There is no device {device!r}: give 'cpu' or 'cuda:0'.") from error
+    if wanted.type == 'cuda' and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'Device {device} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs; '
+            'choose another one, or cpu.'
+        )
