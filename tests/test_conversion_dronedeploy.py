@@ -11,8 +11,8 @@ from mmseg.registry import DATASETS
 from rasterio.transform import Affine, from_origin
 from toy import train_toy
 
-from mobanet_mmseg.conversion.dronedeploy import LEGEND, convert, find_scenes
-from mobanet_mmseg.conversion.dronedeploy_split import TEST_SCENES, VAL_SCENES
+from mobanet_mmseg.conversion.dronedeploy import LEGEND, convert
+from mobanet_mmseg.conversion.dronedeploy_scenes import TEST_SCENES, VAL_SCENES, find_scenes
 
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'dronedeploy.py'
 CONFIG = ROOT / 'configs' / 'mobanet' / 'dronedeploy_dinov2_b.py'

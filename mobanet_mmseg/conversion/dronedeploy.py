@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
-from mobanet_mmseg.conversion.dronedeploy_split import TEST_SCENES, VAL_SCENES
+from mobanet_mmseg.conversion.dronedeploy_scenes import LABEL, Scene, find_scenes
 from mobanet_mmseg.conversion.folders import beside, check_folder
 from mobanet_mmseg.conversion.legends import Legend, parse_legend
 from mobanet_mmseg.conversion.raster_pair import MIN_SIDE, Report
@@ -56,31 +55,9 @@ LEGEND: Legend = parse_legend(
 )
 SPLITS = ('train', 'val', 'test')
 WRITTEN = {*FOLDERS, *(f'{split}.txt' for split in SPLITS)}
-ORTHO, ELEVATION, LABEL = '-ortho.tif', '-elev.tif', '-label.png'
 STRIP = 256  # rows of a label that are in memory in colours: a PNG is read from its top
 # No land lies outside of this, metres: such a value is a 'no data' that the file does not name.
 LOWEST, HIGHEST = -500.0, 9000.0
-
-
-class Scene(NamedTuple):
-    """The files of one scene.
-
-    Args:
-        name: What their names begin with.
-        ortho: Optical raster.
-        elevation: Heights, metres.
-        label: Classes in colours, on the optical raster's pixels.
-    """
-
-    name: str
-    ortho: Path
-    elevation: Path
-    label: Path
-
-    @property
-    def split(self) -> str:
-        """The benchmark's split that the scene is in."""
-        return 'test' if self.name in TEST_SCENES else 'val' if self.name in VAL_SCENES else 'train'
 
 
 class SceneLabels:
@@ -173,40 +150,6 @@ def convert(
         if not any(splits.values()):
             raise ValueError(f'No tile of the scenes in {source} is left: {dict(dropped)}.')
     return _report(out, scenes, splits, dropped, off_palette)
-
-
-def find_scenes(source: Path) -> list[Scene]:
-    """Find the scenes of an unpacked download.
-
-    Args:
-        source: Its folder, or the one around it.
-
-    Raises:
-        FileNotFoundError: If there are none, or one lacks its elevation or label.
-    """
-    roots = [source, source / 'dataset-medium', source / 'dataset-sample']
-    root = next((root for root in roots if (root / 'images').is_dir()), None)
-    orthos = [] if root is None else sorted((root / 'images').glob(f'*{ORTHO}'))
-    if not orthos:
-        raise FileNotFoundError(
-            f'{source} holds no images/*{ORTHO}: give the folder with images, elevations and '
-            'labels that the download (dataset-medium.tar.gz) unpacks to.'
-        )
-    # the README says 'elevation', the download has 'elevations'
-    heights = root / ('elevations' if (root / 'elevations').is_dir() else 'elevation')
-    scenes = []
-    for ortho in orthos:
-        name = ortho.name.removesuffix(ORTHO)
-        files = heights / (name + ELEVATION), root / 'labels' / (name + LABEL)
-        scenes.append(Scene(name, ortho, *files))
-    missing = [path for scene in scenes for path in scene[1:] if not path.is_file()]
-    if missing:
-        shown = ', '.join(map(str, missing[:8])) + (', ...' if len(missing) > 8 else '')
-        raise FileNotFoundError(
-            f'{len(missing)} files of {len(scenes)} scenes are missing: {shown}; unpack the '
-            'download again, or move the orthos of these scenes away.'
-        )
-    return scenes
 
 
 def _cut_scene(scene: Scene, folder: Path, tile: int) -> tuple[Cutter, Counter]:

@@ -1,9 +1,13 @@
-"""The scenes that DroneDeploy's benchmark validates and tests on; the others train.
+"""The scenes of DroneDeploy's Segmentation Dataset: their files, and the benchmark's split.
 
-Source: val_ids and test_ids of
+Source of the split: val_ids and test_ids of
 https://github.com/dronedeploy/dd-ml-segmentation-benchmark/blob/master/libs/config.py
 """
 
+from pathlib import Path
+from typing import NamedTuple
+
+ORTHO, ELEVATION, LABEL = '-ortho.tif', '-elev.tif', '-label.png'
 VAL_SCENES = frozenset(
     {
         '12c3372a95_7EF127EDCFINSPIRE',
@@ -72,3 +76,58 @@ TEST_SCENES = frozenset(
         'feb7a50f10_JAREDINSPIRE',
     }
 )
+
+
+class Scene(NamedTuple):
+    """The files of one scene.
+
+    Args:
+        name: What their names begin with.
+        ortho: Optical raster.
+        elevation: Heights, metres.
+        label: Classes in colours, on the optical raster's pixels.
+    """
+
+    name: str
+    ortho: Path
+    elevation: Path
+    label: Path
+
+    @property
+    def split(self) -> str:
+        """The benchmark's split that the scene is in."""
+        return 'test' if self.name in TEST_SCENES else 'val' if self.name in VAL_SCENES else 'train'
+
+
+def find_scenes(source: Path) -> list[Scene]:
+    """Find the scenes of an unpacked download.
+
+    Args:
+        source: Its folder, or the one around it.
+
+    Raises:
+        FileNotFoundError: If there are none, or one lacks its elevation or label.
+    """
+    roots = [source, source / 'dataset-medium', source / 'dataset-sample']
+    root = next((root for root in roots if (root / 'images').is_dir()), None)
+    orthos = [] if root is None else sorted((root / 'images').glob(f'*{ORTHO}'))
+    if not orthos:
+        raise FileNotFoundError(
+            f'{source} holds no images/*{ORTHO}: give the folder with images, elevations and '
+            'labels that the download (dataset-medium.tar.gz) unpacks to.'
+        )
+    # the README says 'elevation', the download has 'elevations'
+    heights = root / ('elevations' if (root / 'elevations').is_dir() else 'elevation')
+    scenes = []
+    for ortho in orthos:
+        name = ortho.name.removesuffix(ORTHO)
+        files = heights / (name + ELEVATION), root / 'labels' / (name + LABEL)
+        scenes.append(Scene(name, ortho, *files))
+    missing = [path for scene in scenes for path in scene[1:] if not path.is_file()]
+    if missing:
+        shown = ', '.join(map(str, missing[:8])) + (', ...' if len(missing) > 8 else '')
+        raise FileNotFoundError(
+            f'{len(missing)} files of {len(scenes)} scenes are missing: {shown}; unpack the '
+            'download again, or move the orthos of these scenes away.'
+        )
+    return scenes
