@@ -1,8 +1,10 @@
 """Shrinks the model of any config to toy size: same parts, same wiring, few channels and blocks."""
 
 from copy import deepcopy
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 EMBED_DIMS = 16
 WIDTH = 8  # channels of necks and heads
@@ -75,3 +77,18 @@ def shrink_head(head: ConfigDict, widths: list[int]) -> None:
     head.update(in_channels=in_channels, channels=WIDTH)
     if 'c1_in_channels' in head:
         head.update(c1_in_channels=widths[0], c1_channels=4)
+
+
+def train_toy(config: Config, work_dir: Path) -> Runner:
+    """Train a config's toy model for two iterations of two windows, validate and test it."""
+    config.model = toy(config)
+    config.train_dataloader.update(batch_size=2)
+    config.train_dataloader.sampler.num_samples = 4
+    for split in ('train', 'val', 'test'):
+        config[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
+    config.train_cfg.update(max_epochs=1, val_interval=1)
+    config.work_dir = str(work_dir)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    runner.test()
+    return runner

@@ -1,11 +1,11 @@
 """Converts an optical raster, an auxiliary one and labels, on any grids, into tiles on one grid."""
 
-import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
 from mobanet_mmseg.conversion.dataset_file import dataset_file
-from mobanet_mmseg.conversion.raster_labels import open_raster_labels
+from mobanet_mmseg.conversion.folders import beside, check_folder
+from mobanet_mmseg.conversion.raster_labels import RasterLabels, open_raster_labels
 from mobanet_mmseg.conversion.splitting import Tile, apart, cut, split_blocks
 from mobanet_mmseg.conversion.tiles import (
     FOLDERS,
     Cutter,
-    Labels,
     RasterPair,
     alpha_bands,
     bands_of,
@@ -30,6 +30,7 @@ from mobanet_mmseg.conversion.warping import (
     bounds_of,
     check_crs,
     check_overlap,
+    read_warped,
     warped_values,
 )
 from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
@@ -74,6 +75,8 @@ class Report:
         no_optical: Pixels without optical data in the tiles.
         no_aux: Pixels without auxiliary data in the tiles.
         aux_range: What ``aux_range`` became, as source text.
+        notes: More sentences.
+        advice: What to do where a split lacks a class.
     """
 
     out: Path
@@ -84,6 +87,8 @@ class Report:
     no_optical: int
     no_aux: int
     aux_range: str
+    notes: Sequence[str] = ()
+    advice: str = 'try another --seed, or a smaller --block'
 
     def __str__(self) -> str:
         """Say it in lines for a terminal."""
@@ -100,10 +105,9 @@ class Report:
             for split, counts in self.pixels.items():
                 absent = [self.classes[i] for i in np.flatnonzero(counts[:-1] == 0)]
                 if absent:
-                    lines.append(
-                        f'  WARNING: {split} has no pixel of {", ".join(absent)}: try another '
-                        '--seed, or a smaller --block'
-                    )
+                    missing = ', '.join(absent)
+                    lines.append(f'  WARNING: {split} has no pixel of {missing}: {self.advice}')
+        lines += [f'  {note}' for note in self.notes]
         return '\n'.join(lines)
 
 
@@ -142,12 +146,12 @@ def convert(
         with (
             warped_values(aux, grid, Resampling[cutting.resampling]) as vrt,
             _open_labels(pair, grid) as labels,
-            _beside(out) as folder,
+            beside(out) as folder,
         ):
             if labels is not None:
                 windows = [tile.window for tile in tiles]
                 labels.refuse_unknown(track(windows, 'Values of the labels'))
-            cutter = Cutter(folder, pair, grid, aux, vrt, labels)
+            cutter = Cutter(folder, pair, grid, aux, partial(read_warped, vrt), labels)
             for tile in track(tiles, 'Cutting the tiles'):
                 cutter.write(tile)
             report = _finish(cutter, out, cutting)
@@ -166,18 +170,7 @@ def _check_out(out: Path, pair: RasterPair, overwrite: bool) -> None:
     for first, second in combinations(paths, 2):
         if Path(first).samefile(second):
             raise ValueError(f'{first} is given twice: give one file for each of the rasters.')
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'{out} is a file where a folder is to be written: give another place.')
-    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if found and not overwrite:
-        raise ValueError(f'{out} is not empty: give --overwrite, or another folder.')
-    if found and 'dataset.py' not in found:
-        raise ValueError(f'{out} holds no earlier conversion to overwrite: give another folder.')
-    if found - WRITTEN:
-        raise ValueError(
-            f'{out} holds {sorted(found - WRITTEN)} besides an earlier conversion: move that away, '
-            'or give another folder.'
-        )
+    check_folder(out, WRITTEN, 'dataset.py', overwrite)
 
 
 def _check_rasters(pair: RasterPair) -> tuple[RasterInfo, RasterInfo]:
@@ -201,7 +194,9 @@ def _check_rasters(pair: RasterPair) -> tuple[RasterInfo, RasterInfo]:
     return grid, aux
 
 
-def _open_labels(pair: RasterPair, grid: RasterInfo) -> AbstractContextManager[Labels | None]:
+def _open_labels(
+    pair: RasterPair, grid: RasterInfo
+) -> AbstractContextManager[RasterLabels | VectorLabels | None]:
     if pair.label is None:
         return nullcontext()
     vector = Path(pair.label).suffix.lower() in SUFFIXES
@@ -216,29 +211,6 @@ def _open_labels(pair: RasterPair, grid: RasterInfo) -> AbstractContextManager[L
     if vector:
         return nullcontext(VectorLabels(pair.label, pair.attribute, pair.legend, grid))
     return open_raster_labels(pair.label, pair.legend, grid)
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Give a folder that becomes ``out`` at the end, and nothing on an error."""
-    folder, old = (out.with_name(f'.{out.name}.{end}') for end in ('part', 'old'))
-    try:
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise OSError(
-                f'{out} cannot be written ({error.strerror}): check the permissions there, or '
-                'choose another place.'
-            ) from error
-        yield folder
-        if out.exists():
-            out.replace(old)
-        folder.replace(out)
-    finally:
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _finish(cutter: Cutter, out: Path, cutting: Cutting) -> Report:

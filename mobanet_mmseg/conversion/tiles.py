@@ -1,7 +1,7 @@
 """Cuts the rasters of one area into the files of its tiles."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -10,13 +10,12 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.conversion.legends import Legend
 from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
-from mobanet_mmseg.conversion.warping import float_type, read_warped
+from mobanet_mmseg.conversion.warping import float_type
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
 from mobanet_mmseg.datasets.rasters import RasterInfo, read_window
@@ -26,9 +25,6 @@ FOLDERS = ('img', 'aux', 'label')
 
 class Labels(Protocol):
     """What labels of any kind are to the conversion."""
-
-    def refuse_unknown(self, windows: Iterator[PixelWindow]) -> None:
-        """Raise ValueError if a label is named by no class."""
 
     def read(self, window: PixelWindow) -> np.ndarray:
         """Give (h, w) uint8 class indices on the optical grid."""
@@ -87,7 +83,8 @@ class Cutter:
         pair: The files.
         grid: Header of the optical raster.
         aux: Header of the auxiliary raster.
-        vrt: The auxiliary raster, warped.
+        read_aux: Reads (number of bands, h, w) floating values of a window of the optical grid, NaN
+            where there are none.
         labels: The labels, if there are any.
     """
 
@@ -95,7 +92,7 @@ class Cutter:
     pair: RasterPair
     grid: RasterInfo
     aux: RasterInfo
-    vrt: WarpedVRT
+    read_aux: Callable[[Sequence[int], PixelWindow], np.ndarray]
     labels: Labels | None
     written: dict[Tile, Cutout] = field(default_factory=dict)
     dropped: Counter = field(default_factory=Counter)
@@ -119,7 +116,7 @@ class Cutter:
         if not valid.any():
             self.dropped['no optical data'] += 1
             return
-        aux = read_warped(self.vrt, self.aux_bands, tile.window)
+        aux = self.read_aux(self.aux_bands, tile.window)
         known = np.isfinite(aux)
         if not known.any():
             self.dropped['no auxiliary data'] += 1
