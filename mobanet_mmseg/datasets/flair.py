@@ -1,6 +1,6 @@
 """FLAIR, aerial patches of France (IGN), read as they are unpacked.
 
-https://ignf.github.io/FLAIR/FLAIR1/flair_1.html, https://huggingface.co/datasets/IGNF/FLAIR-1-2
+https://ignf.github.io/FLAIR/FLAIR1/flair_1.html, https://huggingface.co/datasets/IGNF/FLAIR
 """
 
 import os
