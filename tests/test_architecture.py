@@ -16,7 +16,8 @@ MAY_IMPORT = {
     'compat': set(),
     'modalities': set(),
     'inference.windows': set(),
-    'models': {'modalities', 'models', 'inference.windows'},
+    'inference.symmetries': set(),
+    'models': {'modalities', 'models', 'inference.windows', 'inference.symmetries'},
     'datasets': {'modalities', 'datasets'},
     'conversion': {'modalities', 'datasets', 'conversion'},
     'evaluation': set(),
@@ -28,7 +29,9 @@ MAY_IMPORT = {
         'inference',
         'visualization',
         'models.checkpoints',
+        'models.data_preprocessor',
         'models.parameters',
+        'models.tta',
         'engine',
     },
 }
@@ -52,6 +55,7 @@ MODELS_MAY_IMPORT = {
     'segmentor': set(),
     'released': set(),
     'released_weights': {'weight_names', 'weights'},
+    'tta': set(),
     'two_stream': set(),
 }
 
