@@ -3,6 +3,7 @@
 import logging
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
@@ -81,8 +82,10 @@ class UnlabelledTestHook(Hook):
 
 
 def has_labels(runner: Runner) -> bool:
-    """Say whether the test set of a runner, whose test loop is built, has labels."""
-    return 'seg_map_path' in runner.test_dataloader.dataset.get_data_info(0)
+    """Say whether the test set of a runner has labels; one of another kind than MMEngine's has."""
+    dataset = runner.test_dataloader.dataset
+    kinds = BaseDataset | ConcatDataset | RepeatDataset | ClassBalancedDataset
+    return not isinstance(dataset, kinds) or 'seg_map_path' in dataset.get_data_info(0)
 
 
 def _is_of(settings: dict, parent: type) -> bool:

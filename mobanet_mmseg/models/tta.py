@@ -69,7 +69,7 @@ class SymmetryTTAModel(SegTTAModel):
     def _add(self, totals: list[Tensor], view: dict, k: int) -> None:
         """Add a view's probabilities to the sums; nothing else of its prediction stays."""
         for index, output in enumerate(self.module.test_step(view)):
-            probabilities = undo_symmetry(self._probabilities(output), k).float()
+            probabilities = undo_symmetry(self._probabilities(output), k)
             if index == len(totals):
                 totals.append(probabilities)
             else:
@@ -83,7 +83,7 @@ class SymmetryTTAModel(SegTTAModel):
 
     def _probabilities(self, output: SegDataSample) -> Tensor:
         """Take the (K, H, W) class probabilities of a prediction, which does not outlive it."""
-        logits = output.seg_logits.data
+        logits = output.seg_logits.data.float()  # halves would round the sum
         del output.seg_logits
         if self.module.out_channels > 1:
             for rows in logits.split(ROWS_AT_ONCE, dim=1):
