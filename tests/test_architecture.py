@@ -17,7 +17,14 @@ MAY_IMPORT = {
     'modalities': set(),
     'inference.windows': set(),
     'inference.sweep': {'inference.windows'},
-    'models': {'modalities', 'models', 'inference.windows', 'inference.sweep'},
+    'inference.symmetries': set(),
+    'models': {
+        'modalities',
+        'models',
+        'inference.windows',
+        'inference.sweep',
+        'inference.symmetries',
+    },
     'datasets': {'modalities', 'datasets'},
     'conversion': {'modalities', 'datasets', 'conversion'},
     'evaluation': set(),
@@ -29,7 +36,9 @@ MAY_IMPORT = {
         'inference',
         'visualization',
         'models.checkpoints',
+        'models.data_preprocessor',
         'models.parameters',
+        'models.tta',
         'engine',
     },
 }
@@ -53,6 +62,7 @@ MODELS_MAY_IMPORT = {
     'segmentor': set(),
     'released': set(),
     'released_weights': {'weight_names', 'weights'},
+    'tta': set(),
     'two_stream': set(),
 }
 

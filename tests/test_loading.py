@@ -5,6 +5,7 @@ from conftest import ROOT
 from fakes import PALETTE, random_tile, write_potsdam, write_raster
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmseg.registry import TRANSFORMS
 
 from mobanet_mmseg.datasets import loading
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
@@ -150,10 +151,16 @@ def test_a_packed_sample_tells_the_model_where_it_is_from(tmp_path):
     assert meta['aux_bands'] == (1,) and len(meta['aux_range']) == 2
 
 
-def test_augmented_tests_flip_the_image_and_keep_the_labels(tmp_path):
+def test_a_pipeline_of_flipped_views_flips_the_image_and_keeps_the_labels(tmp_path):
     write_potsdam(tmp_path, ['2_10'])
     tiles = ISPRSPotsdamDataset(['2_10'], data_root=str(tmp_path), test_mode=True)
-    augmented = pipeline_of('tta_pipeline')(tiles.get_data_info(0))
+    load, annotate, pack = pipeline_of('test_pipeline').transforms
+    flips = [
+        TRANSFORMS.build(dict(type='RandomFlip', prob=prob, direction=direction))
+        for prob, direction in ((0.0, 'horizontal'), (1.0, 'horizontal'), (1.0, 'vertical'))
+    ]
+    views = TRANSFORMS.build(dict(type='TestTimeAug', transforms=[flips, [annotate], [pack]]))
+    augmented = views(load(tiles.get_data_info(0)))
     plain, horizontal, vertical = augmented['inputs']
     assert plain.equal(horizontal.flip(2)) and plain.equal(vertical.flip(1))
     directions = [sample.flip_direction for sample in augmented['data_samples']]

@@ -4,6 +4,7 @@ import pytest
 
 from mobanet_mmseg.visualization.colours import NO_DATA_COLOUR, colourise, hillshade, stretch
 from mobanet_mmseg.visualization.pictures import (
+    FRAME_COLOUR,
     RIGHT_COLOUR,
     WRONG_COLOUR,
     draw_panels,
@@ -117,7 +118,17 @@ def test_errors_are_the_labelled_pixels_that_differ():
     assert not find(render_panels(**layers, errors=True, **LEGEND), WRONG_COLOUR)
     layers['truth'][:] = 0
     picture = render_panels(**layers, errors=True, **LEGEND)
-    assert (picture == np.uint8(WRONG_COLOUR)).all(axis=-1).sum() == 360 * 90
+    above_the_legend = picture[:390]
+    assert (above_the_legend == np.uint8(WRONG_COLOUR)).all(axis=-1).sum() == 360 * 90
+    assert find(picture[390:], WRONG_COLOUR)
+
+
+def test_a_white_class_at_the_edge_of_a_panel_is_framed():
+    layers = scene(360, 360) | {'truth': np.zeros((360, 360), int)}  # the white class
+    picture = render_panels(**layers, **LEGEND)
+    frame = (picture == FRAME_COLOUR).all(axis=-1)
+    rows, columns = frame.sum(axis=1), frame.sum(axis=0)
+    assert (rows >= 4 * 362).sum() == 2 and (columns >= 362).sum() == 8  # of four panels
 
 
 def test_picture_is_written_whole_and_alone(tmp_path):

@@ -125,8 +125,16 @@ def test_without_a_folder_pictures_go_to_the_visualizer(runner):
     one = sample('tile.tif', torch.ones(37, 53))
     drawing_hook().after_val_iter(runner, 0, batch_of(image), [one])
     drawing_hook().after_test_iter(runner, 0, batch_of(image), [one])
-    assert set(runner.visualizer.images) == {('val_7_tile', 7), ('tile', 7)}
+    assert set(runner.visualizer.images) == {('val_tile', 7), ('tile', 7)}
     assert all(image.dtype == np.uint8 for image in runner.visualizer.images.values())
+
+
+def test_with_a_folder_each_validation_keeps_its_pictures(tmp_path, runner):
+    hook = drawing_hook(out_dir=str(tmp_path))
+    for runner.iter in (7, 14):
+        one = sample('tile.tif', torch.ones(37, 53))
+        hook.after_val_iter(runner, 0, batch_of(torch.rand(4, 37, 53)), [one])
+    assert {path.name for path in tmp_path.iterdir()} == {'val_7_tile.png', 'val_14_tile.png'}
 
 
 def test_only_each_nth_batch_is_drawn(runner):

@@ -64,7 +64,11 @@ def trained(city, tmp_path_factory):
     folder = tmp_path_factory.mktemp('trained')
     base = str(ROOT / 'configs' / 'mobanet' / 'demo.py')
     (folder / 'config.py').write_text(DEMO.format(base=base, data=str(city)))
-    log = run(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work', cwd=folder)
+    log = run(
+        *(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work'),
+        *('--cfg-options', 'default_hooks.visualization.draw=True'),
+        cwd=folder,
+    )
     (folder / 'train.log').write_text(log)
     return folder
 
@@ -83,6 +87,12 @@ def test_training_prints_its_parameters_and_the_metric_table(trained):
     assert (trained / 'work' / 'epoch_1.pth').exists()
 
 
+def test_training_draws_its_validation_where_told_so(trained):
+    (picture,) = trained.glob('work/*/vis_data/vis_image/*.png')
+    assert picture.name == 'val_top_potsdam_2_13_RGB_2.png'  # after the second iteration
+    assert picture.read_bytes().startswith(b'\x89PNG')
+
+
 def test_training_resumes_where_it_stopped(trained):
     shutil.copytree(trained / 'work', trained / 'resumed')
     log = run(
@@ -95,7 +105,7 @@ def test_training_resumes_where_it_stopped(trained):
     assert (trained / 'resumed' / 'epoch_2.pth').exists()
 
 
-@pytest.mark.parametrize('options', [(), ('--tta',)], ids=['plain', 'tta'])
+@pytest.mark.parametrize('options', [(), ('--tta', 'd4')], ids=['plain', 'tta'])
 def test_test_writes_metrics_label_maps_and_pictures(trained, city, options):
     out = trained / f'out{len(options)}'
     log = run(

@@ -11,6 +11,8 @@ default_hooks = dict(
     # the last checkpoint counts; add save_best='mIoU' only with a validation split that is not the test split
     checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    # draw=True draws each validation: image, hillshade, truth, prediction, errors; interval=5 every
+    # fifth batch alone
     visualization=dict(type='MultimodalVisualizationHook'))
 custom_hooks = [
     dict(type='TrainableParametersHook'),
@@ -26,4 +28,5 @@ log_level = 'INFO'
 load_from = None
 resume = False
 randomness = dict(seed=42)
-tta_model = dict(type='SegTTAModel')
+# 'd4': also turned by quarters; 'flips': mirrored left-right, top-bottom, both
+tta_model = dict(type='SymmetryTTAModel', symmetries='d4')

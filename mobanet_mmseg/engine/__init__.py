@@ -4,6 +4,7 @@ from mobanet_mmseg.engine import (
     prediction_hooks,
     samplers,
     split_hooks,
+    testing,
 )
 
-__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers', 'split_hooks']
+__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers', 'split_hooks', 'testing']

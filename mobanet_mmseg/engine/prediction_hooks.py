@@ -82,10 +82,12 @@ class MultimodalVisualizationHook(Hook):
     augmentation is drawn as the model got it.
 
     Args:
-        draw: Draw at all; the tools set it.
+        draw: Draw at all: ``tools/test.py --show-dir`` sets it, and in training
+            ``--cfg-options default_hooks.visualization.draw=True``.
         interval: Draws the samples of every such batch.
         out_dir: Folder of the pictures; without one they go to the runner's visualizer, and so to
-            each of its backends.
+            each of its backends (files under ``vis_data/vis_image`` of the run's folder, unless
+            the config names others).
         modality_channels: Channels of the optical and of the auxiliary image.
     """
 
@@ -116,7 +118,7 @@ class MultimodalVisualizationHook(Hook):
             data_batch: Has the stacked images, (C, H, W) each, in ``inputs``.
             outputs: Samples with ``pred_sem_seg`` and, with labels, ``gt_sem_seg``.
         """
-        self._draw_batch(runner, batch_idx, data_batch, outputs or (), f'val_{runner.iter}_')
+        self._draw_batch(runner, batch_idx, data_batch, outputs or (), 'val_')
 
     def after_test_iter(
         self,
@@ -148,12 +150,12 @@ class MultimodalVisualizationHook(Hook):
         legend = _legend(runner)
         for image, sample in self._pairs(data_batch, outputs):
             layers = self._layers(image, sample)
-            name = f'{prefix}{_name(sample)}'
-            if self.out_dir is None:
+            if self.out_dir is None:  # one name per sample, so that backends step through time
                 picture = render_panels(**layers, **legend)
-                runner.visualizer.add_image(name, picture, step=runner.iter)
+                runner.visualizer.add_image(f'{prefix}{_name(sample)}', picture, step=runner.iter)
             else:
-                draw_panels(self.out_dir / f'{name}.png', **layers, **legend)
+                step = f'{prefix}{runner.iter}_' if prefix else ''
+                draw_panels(self.out_dir / f'{step}{_name(sample)}.png', **layers, **legend)
 
     @staticmethod
     def _pairs(

@@ -5,6 +5,7 @@ from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.models.released import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.segmentor import MoBaNet, TiledEncoderDecoder
+from mobanet_mmseg.models.tta import SymmetryTTAModel
 from mobanet_mmseg.models.two_stream import TwoStream
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'MultimodalViT',
     'ReleasedFCNHead',
     'ReleasedUPerHead',
+    'SymmetryTTAModel',
     'TiledEncoderDecoder',
     'TwoStream',
 ]

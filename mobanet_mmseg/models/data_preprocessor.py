@@ -51,12 +51,22 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
                 f'{self.num_channels} stacked channels (modality_channels='
                 f'{tuple(modality_channels)}): give one of each per channel, optical first.'
             )
-        if modality not in ('both', 'rgb', 'aux'):
-            raise ValueError(f"modality={modality!r}; it is 'both', 'rgb' or 'aux'.")
         optical = slice(0, modality_channels[0])
         auxiliary = slice(modality_channels[0], None)
-        self.dropped_channels = {'both': slice(0), 'rgb': auxiliary, 'aux': optical}[modality]
+        self.droppable_channels = {'both': slice(0), 'rgb': auxiliary, 'aux': optical}
+        self.modality = modality
         self.mcrm = MCRM(modality_channels, **mcrm) if mcrm is not None else None
+
+    @property
+    def modality(self) -> Literal['both', 'rgb', 'aux']:
+        """What the network gets; the rest is 0 from the next batch on."""
+        return self._modality
+
+    @modality.setter
+    def modality(self, modality: Literal['both', 'rgb', 'aux']) -> None:
+        if modality not in self.droppable_channels:
+            raise ValueError(f"modality={modality!r}; it is 'both', 'rgb' or 'aux'.")
+        self._modality = modality
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Turn collated samples into ``inputs`` (B, C, H, W) and their ``data_samples``.
@@ -71,7 +81,7 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         self._check_channels(data['inputs'])
         data = super().forward(data, training)
         inputs: Tensor = data['inputs']
-        inputs[:, self.dropped_channels] = 0
+        inputs[:, self.droppable_channels[self.modality]] = 0
         if training and self.mcrm is not None:
             sizes = [sample.img_shape for sample in data['data_samples']]
             height, width = (min(size) for size in zip(*sizes, strict=True))

@@ -20,8 +20,9 @@ from mobanet_mmseg.visualization.colours import (
 )
 
 LEAST_PIXELS = 360  # longer side of a panel; below it titles and legend would not fit
-WRONG_COLOUR = (214, 39, 40)
+WRONG_COLOUR = (214, 0, 147)  # like no class of the ISPRS palette
 RIGHT_COLOUR = (233, 236, 239)
+FRAME_COLOUR = 128  # a white class at the edge is not part of the page
 DPI = 100
 ENDINGS = ('.png', '.jpg', '.jpeg')
 
@@ -177,6 +178,8 @@ def render_panels(
         share = 100 * wrong[~unlabelled].mean() if not unlabelled.all() else 0
         panels[f'errors ({share:.1f} %)'] = panel
     legend = dict(zip(classes, palette, strict=True)) if maps else {}
+    if errors and share > 0:
+        legend['wrong'] = WRONG_COLOUR
     if any(((labels < 0) | (labels >= len(classes))).any() for labels in maps.values()):
         legend['no class'] = UNLABELLED_COLOUR
     return compose_panels(panels, legend)
@@ -265,7 +268,8 @@ def compose_panels(panels: dict[str, np.ndarray], legend: dict[str, Colour]) -> 
     for index, (name, panel) in enumerate(panels.items()):
         x = left + index % columns * cell
         y = index // columns * (title + height) + title  # from the top
-        figure.figimage(panel, xo=x, yo=total_height - y - height, origin='upper')
+        framed = np.pad(panel, ((1, 1), (1, 1), (0, 0)), constant_values=FRAME_COLOUR)
+        figure.figimage(framed, xo=x - 1, yo=total_height - y - height - 1, origin='upper')
         figure.text(
             x / total_width,
             1 - (y - 0.5 * text) / total_height,

@@ -1,11 +1,16 @@
-"""Crops per second on one core, and memory: python tools/analysis_tools/benchmark_loader.py DATA.
+"""Speed and memory of loading: python tools/analysis_tools/benchmark_loader.py ARCHIVE CONVERTED.
 
-DATA is a config, whose training data is loaded as it would be, or the root of a Potsdam archive.
+ARCHIVE is the root of a Potsdam archive; CONVERTED is what dataset_converters/isprs.py made of it.
+Compared are windows from each and, as most loaders do, crops of tiles that are read whole.
 """
 
 import argparse
+import multiprocessing
 import platform
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,86 +20,164 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmseg.registry import TRANSFORMS
+from prettytable import PrettyTable
 from rich.progress import track
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
+from mobanet_mmseg.datasets.loading import LoadMultimodalRaster, LoadRasterAnnotations
 
-POTSDAM = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets' / 'isprs_potsdam.py'
+CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+CONFIG = {'archive': 'isprs_potsdam.py', 'converted': 'isprs_potsdam_converted.py'}
+WARM_UP = 20  # crops of a worker that open the files
+
+
+@TRANSFORMS.register_module()
+class LoadWholeRaster(LoadMultimodalRaster):
+    """Loads a tile whole and crops it, as MMSeg's loading and RandomCrop do."""
+
+    def transform(self, results: dict) -> dict:
+        row, col, height, width = results['window']
+        results = super().transform({k: v for k, v in results.items() if k != 'window'})
+        results['img'] = results['img'][row : row + height, col : col + width].copy()
+        results['img_shape'] = results['ori_shape'] = (height, width)
+        return results | {'window': (row, col, height, width)}
+
+
+@TRANSFORMS.register_module()
+class LoadWholeAnnotations(LoadRasterAnnotations):
+    """Loads labels whole and crops them."""
+
+    def transform(self, results: dict) -> dict:
+        row, col, height, width = results['window']
+        results = super().transform({k: v for k, v in results.items() if k != 'window'})
+        labels = results['gt_seg_map'][row : row + height, col : col + width].copy()
+        return results | {'gt_seg_map': labels, 'window': (row, col, height, width)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured in a process of its own.
+
+    Args:
+        kind: ``'archive'`` or ``'converted'``.
+        root: Root of the data.
+        tiles: Names of the tiles.
+        workers: Worker processes.
+        crops: Crops that are timed.
+        whole: Whether tiles are read whole.
+    """
+
+    kind: str
+    root: Path
+    tiles: tuple[str, ...]
+    workers: int
+    crops: int
+    whole: bool = False
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Crops per second on one core, and memory')
-    parser.add_argument('data', type=Path, help='config, or root of a Potsdam archive')
-    parser.add_argument('--crops', type=int, default=1000, help='crops that are timed')
-    parser.add_argument('--seed', type=int, default=0)
+    parser = argparse.ArgumentParser(description='Crops per second, and memory, of loading')
+    parser.add_argument('archive', type=Path, help='root of a Potsdam archive')
+    parser.add_argument('converted', type=Path, help='the same tiles, converted')
+    parser.add_argument('--crops', type=int, default=1000, help='windows that are timed')
+    parser.add_argument('--whole', type=int, default=20, help='crops of whole tiles likewise')
+    parser.add_argument('--workers', type=int, nargs='+', default=[1, 2])
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    libraries = private_memory()
+    print(describe_machine())
+    roots = {'archive': args.archive, 'converted': args.converted}
+    tiles = {kind: tiles_in(root, kind) for kind, root in roots.items()}
+    for kind, root in roots.items():
+        print(f'{kind}: {describe_tiles(root, kind, tiles[kind])}')
+    windows = [
+        Case(kind, roots[kind], named, workers, args.crops)
+        for workers in args.workers
+        for kind in roots
+        for named in (tiles[kind][:1], tiles[kind])
+    ]
+    whole = [
+        Case('archive', args.archive, tiles['archive'], workers, args.whole, whole=True)
+        for workers in args.workers
+    ]
+    table = PrettyTable(['files', 'tiles', 'workers', 'crops/s', 'per CPU s', 'memory', 'private'])
+    table.align = 'r'
+    table.align['files'] = 'l'
+    spawn = multiprocessing.get_context('spawn')  # so that no case sees another one's memory
+    cases = [*windows, *whole]
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+        for case, row in track(zip(cases, pool.map(measure, cases)), 'Cases', len(cases)):
+            name = f'{case.kind}, {"whole tiles" if case.whole else "windows"}'
+            table.add_row([name, len(case.tiles), case.workers, *row])
+    print(table)
+    print('memory: the greatest resident size of a worker, and what of it is its own')
+
+
+def measure(case: Case) -> list[str]:
+    """Time a training loader; crops a second, by the clock and of CPU time, and memory."""
     torch.set_num_threads(1)
     init_default_scope('mmseg')
-    loader = train_loader(args)
-    print(describe_machine())
-    paths = [loader.dataset.get_data_info(i)['img_path'] for i in range(len(loader.dataset))]
-    print(f'{len(paths)} tiles; the first, {describe_raster(paths[0])}')
-    seconds, cpu_seconds, peak, private = measure(loader, args.crops)
-    print(
-        f'{args.crops} crops: {args.crops / seconds:.0f} a second, '
-        f'{args.crops / cpu_seconds:.0f} a second of CPU time'
-    )
-    print(
-        f'resident memory {peak / 1e6:.0f} MB, of which {private / 1e6:.0f} MB private and the '
-        f'rest library files mapped from disk; of the private part {libraries / 1e6:.0f} MB was '
-        f'there after the imports, {(private - libraries) / 1e6:.0f} MB came with loading'
-    )
+    config = Config.fromfile(CONFIGS / CONFIG[case.kind]).train_dataloader
+    config.dataset.data_root = str(case.root)
+    if case.kind == 'archive':
+        config.dataset.tiles = case.tiles
+    else:
+        with tempfile.NamedTemporaryFile('w', suffix='.txt', delete=False) as split:
+            split.write('\n'.join(case.tiles))
+        config.dataset.ann_file = split.name
+    if case.whole:
+        swap = {'LoadMultimodalRaster': 'LoadWholeRaster'}
+        swap['LoadRasterAnnotations'] = 'LoadWholeAnnotations'
+        for step in config.dataset.pipeline:
+            step.type = swap.get(step.type, step.type)
+    warm_up = (2 if case.whole else WARM_UP) * case.workers
+    config.update(batch_size=1, num_workers=case.workers, persistent_workers=False)
+    config.sampler.num_samples = case.crops + warm_up
+    batches = iter(Runner.build_dataloader(config, seed=0))
+    for _ in range(warm_up):
+        next(batches)
+    workers = psutil.Process().children()
+    peak = own = 0
+    start, cpu_start = time.perf_counter(), cpu_seconds(workers)
+    for index in range(case.crops):
+        next(batches)
+        if index % (case.crops // 10 or 1) == 0:
+            memory = [worker.memory_info() for worker in workers]
+            peak = max(peak, *(each.rss for each in memory))
+            own = max(own, *(each.rss - each.shared for each in memory))
+    seconds, cpu = time.perf_counter() - start, cpu_seconds(workers) - cpu_start
+    return [
+        f'{case.crops / seconds:.1f}',
+        f'{case.crops / cpu:.1f}',
+        f'{peak / 1e6:.0f} MB',
+        f'{own / 1e6:.0f} MB',
+    ]
 
 
-def train_loader(args: argparse.Namespace) -> torch.utils.data.DataLoader:
-    """Build the training loader, in this process, one crop at a time."""
-    is_root = args.data.is_dir()
-    config = Config.fromfile(POTSDAM if is_root else args.data).train_dataloader
-    if is_root:
-        config.dataset.update(data_root=str(args.data), tiles=tiles_in(args.data))
-    config.update(batch_size=1, num_workers=0, persistent_workers=False)
-    config.sampler.num_samples = args.crops + 20  # the first ones open the files
-    return Runner.build_dataloader(config, seed=args.seed)
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def tiles_in(root: Path) -> list[str]:
-    """Name the tiles that a Potsdam archive holds, of whichever split."""
-    source = ISPRSPotsdamDataset.OPTICAL['rgb']
-    folder = root / source.folders[0]
-    every = (*ISPRSPotsdamDataset.TRAIN_TILES, *ISPRSPotsdamDataset.TEST_TILES)
-    tiles = [tile for tile in every if (folder / source.name.format(tile=tile)).exists()]
+def tiles_in(root: Path, kind: str) -> tuple[str, ...]:
+    """Name the tiles that are there, of whichever split."""
+    if kind == 'converted':
+        tiles = tuple(sorted(path.stem for path in (root / 'img').glob('*.tif')))
+    else:
+        every = (*ISPRSPotsdamDataset.TRAIN_TILES, *ISPRSPotsdamDataset.TEST_TILES)
+        tiles = tuple(tile for tile in every if optical(root, kind, tile).exists())
     if not tiles:
-        raise FileNotFoundError(
-            f'{folder} holds no {source.name}: give a config, or the root of a Potsdam archive.'
-        )
+        raise FileNotFoundError(f'{root} holds no {optical(root, kind, "*")}: give the right root.')
     return tiles
 
 
-def private_memory() -> int:
-    """Resident bytes that are this process's own, without the library files it maps."""
-    memory = psutil.Process().memory_info()
-    return memory.rss - memory.shared
-
-
-def measure(loader: torch.utils.data.DataLoader, crops: int) -> tuple[float, float, int, int]:
-    """Time the loader; gives seconds, CPU seconds, greatest resident and private bytes."""
-    process, peak, private = psutil.Process(), 0, 0
-    batches = iter(loader)
-    for _ in range(20):
-        next(batches)
-    start, cpu_start = time.perf_counter(), time.process_time()
-    for index in track(range(crops), 'Crops'):
-        next(batches)
-        if index % 20 == 0:
-            peak = max(peak, process.memory_info().rss)
-            private = max(private, private_memory())
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    return seconds, cpu_seconds, peak, private
+def optical(root: Path, kind: str, tile: str) -> Path:
+    if kind == 'converted':
+        return root / 'img' / f'{tile}.tif'
+    source = ISPRSPotsdamDataset.OPTICAL['rgb']
+    return root / source.folders[0] / source.name.format(tile=tile)
 
 
 def describe_machine() -> str:
@@ -113,11 +196,13 @@ def cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
-def describe_raster(path: str) -> str:
+def describe_tiles(root: Path, kind: str, tiles: tuple[str, ...]) -> str:
+    path = optical(root, kind, tiles[0])
     with rasterio.open(path) as raster:
         layout = 'tiled' if raster.is_tiled else 'stripped'
         packing = raster.compression.value if raster.compression else 'uncompressed'
-        return f'{Path(path).name}: {raster.height} x {raster.width}, {layout}, {packing}'
+        size = f'{raster.height} x {raster.width}, {layout}, {packing}'
+    return f'{len(tiles)} tiles; the first, {path.name}: {size}'
 
 
 if __name__ == '__main__':

@@ -1,0 +1,119 @@
+"""How much a model owes to each modality: its metrics with both, and with one of them alone."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from prettytable import PrettyTable
+
+from mobanet_mmseg.engine.testing import has_labels
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+
+MODALITIES = ('both', 'rgb', 'aux')
+
+Metrics = dict[str, float]
+
+
+def measure_modalities(runner: Runner) -> dict[str, Metrics]:
+    """Measure a runner's checkpoint on its test set with both modalities, and with each alone.
+
+    Model, weights and data are set up once; afterwards the model gets what it got before.
+
+    Args:
+        runner: Built for a test; its config says which checkpoint.
+
+    Returns:
+        What the evaluator gives, by ``'both'``, ``'rgb'`` and ``'aux'``.
+
+    Raises:
+        ValueError: If there are no labels, or the model does not know of modalities.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    preprocessor = model.data_preprocessor
+    if not isinstance(preprocessor, MultimodalDataPreProcessor):
+        raise ValueError(
+            f'The data_preprocessor of the model is {type(preprocessor).__name__}, which cannot '
+            'leave a modality out: use MultimodalDataPreProcessor with the same mean and std.'
+        )
+    loop = runner.test_loop
+    if not has_labels(runner):
+        raise ValueError(
+            'The test set has no labels (seg_map_path) to measure against: give it its labels.'
+        )
+    runner.call_hook('before_run')
+    runner.load_or_resume()
+    before, measured = preprocessor.modality, {}
+    try:
+        for modality in MODALITIES:
+            preprocessor.modality = modality
+            runner.logger.info(f'the network gets: {modality}')
+            measured[modality] = {name: float(value) for name, value in loop.run().items()}
+    finally:
+        preprocessor.modality = before
+    runner.call_hook('after_run')
+    return measured
+
+
+def drops(measured: dict[str, Metrics]) -> dict[str, Metrics]:
+    """Say how many points each modality alone lies below both together; negative is above.
+
+    Args:
+        measured: What :func:`measure_modalities` gives.
+
+    Returns:
+        The points of each metric by ``'rgb'`` and ``'aux'``.
+    """
+    return {
+        modality: {
+            name: round(value - measured[modality][name], 4)
+            for name, value in measured['both'].items()
+        }
+        for modality in MODALITIES[1:]
+    }
+
+
+def report_table(measured: dict[str, Metrics]) -> PrettyTable:
+    """Lay out the metrics of both, rgb and aux, and how far the last two drop.
+
+    Args:
+        measured: What :func:`measure_modalities` gives.
+    """
+    table = PrettyTable(['metric', 'both', 'rgb alone', 'drop', 'aux alone', 'drop '], align='r')
+    table.align['metric'] = 'l'
+    dropped = drops(measured)
+    for name, value in measured['both'].items():
+        row = [value]
+        for modality in MODALITIES[1:]:
+            row += [measured[modality][name], dropped[modality][name]]
+        table.add_row([name, *(f'{number:.2f}' for number in row)])
+    return table
+
+
+def write_report(path: str | Path, measured: dict[str, Metrics]) -> None:
+    """Write the metrics and the drops as JSON, ``null`` where there is no number.
+
+    Args:
+        path: Written beside itself and renamed once it is complete; missing folders are made.
+        measured: What :func:`measure_modalities` gives.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path = Path(path)
+    report = {
+        key: {
+            modality: {name: value if math.isfinite(value) else None for name, value in row.items()}
+            for modality, row in rows.items()
+        }
+        for key, rows in (('metrics', measured), ('drops', drops(measured)))
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        part.write_text(json.dumps(report, indent=1) + '\n')
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
