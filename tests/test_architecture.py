@@ -16,6 +16,10 @@ MAY_IMPORT = {
     'compat': set(),
     'modalities': set(),
     'inference.windows': set(),
+    'inference.pairs': set(),
+    'inference.row_writer': {'datasets.raster_files'},
+    'inference.geotiff': {'inference.row_writer'},
+    'inference.maps': {'inference.geotiff', 'inference.row_writer'},
     'inference.sweep': {'inference.windows'},
     'inference.symmetries': set(),
     'models': {
@@ -30,7 +34,8 @@ MAY_IMPORT = {
     'evaluation': set(),
     'visualization': {'visualization'},
     'visualization.browse': {'visualization', 'models.mcrm'},
-    'inference': {'datasets', 'inference', 'models.checkpoints'},
+    'inference': {'datasets', 'inference', 'models.checkpoints', 'models.data_preprocessor'},
+    'inference.arrays': {'datasets', 'modalities'},
     'engine': {
         'datasets',
         'inference',

@@ -1,0 +1,260 @@
+"""Which pairs of rasters are predicted, and where to: files, folders, globs or a CSV."""
+
+import csv
+import glob
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
+OUTPUTS = ('.tif', '.tiff')
+COLUMNS = ('rgb', 'aux', 'out')
+SHOWN = 3  # how many of a long list a sentence names
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is predicted at a time.
+
+    Args:
+        rgb: Optical raster.
+        aux: Auxiliary raster; None where there is none.
+        out: Label map to write.
+    """
+
+    rgb: Path
+    aux: Path | None
+    out: Path
+
+
+def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
+    """Pair optical with auxiliary rasters.
+
+    Two folders are paired by equal stems: ``rgb/a.tif`` with ``aux/a.jp2``. Globs are paired by
+    what their wildcards stand for, and a glob with a folder by that and the stem, numbers without
+    their leading zeros: ``top_potsdam_*_RGB.tif`` and ``dsm_potsdam_*.tif`` pair 2_10 with 02_10.
+
+    Args:
+        rgb: A file, a folder, or a glob.
+        aux: The same of the auxiliary rasters: a file with a file, otherwise a folder or a glob;
+            None where there are none.
+        out: With two files a file, or a folder if it is one or ends in ``/``; otherwise a folder.
+            In a folder a label map is ``<stem of rgb>.tif``.
+
+    Returns:
+        The pairs, in the order of the optical rasters' paths.
+
+    Raises:
+        FileNotFoundError: If a file is missing, or nothing is found.
+        ValueError: If the rasters do not pair up one to one, or two label maps would have one name,
+            or one that of an input.
+    """
+    for source in (rgb, aux or rgb):
+        if not _is_several(source) and not Path(source).is_file():
+            raise FileNotFoundError(f'{source} does not exist: give a file, a folder or a glob.')
+    several = _is_several(rgb)
+    if aux is not None and _is_several(aux) != several:
+        raise ValueError(
+            f'{rgb} and {aux} are one file and several: give two files, or a folder or glob of '
+            'each, or a CSV of pairs.'
+        )
+    if not several:
+        pairs = [(Path(rgb), None if aux is None else Path(aux))]
+    elif aux is None:
+        pairs = [(path, None) for path in _find(rgb, exact=True).values()]
+    else:
+        pairs = _match(rgb, aux)
+    target = Path(out)
+    if not several and not target.is_dir() and not out.endswith('/'):
+        return _checked([Pair(*pairs[0], target)])
+    if target.is_file() or (several and target.suffix.lower() in OUTPUTS and not target.is_dir()):
+        raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
+    return _checked(Pair(image, other, target / f'{image.stem}.tif') for image, other in pairs)
+
+
+def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
+    """Read pairs from a CSV whose first line names its columns: ``rgb``, ``aux`` and ``out``.
+
+    Without a column ``aux`` there are no auxiliary rasters. The paths are relative to the folder of
+    the CSV.
+
+    Args:
+        csv_path: The file: UTF-8, separated by commas.
+        out: Folder of the label maps, ``<stem of rgb>.tif``, if there is no column ``out``.
+
+    Returns:
+        The pairs, in the order of the lines.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the CSV has other columns or empty cells, or is no such file, or says where
+            to write beside ``out`` or not at all, or two label maps would have one name, or one
+            that of an input.
+    """
+    csv_path = Path(csv_path)
+    rows = _read_csv(csv_path)
+    if ('out' in rows[0][1]) == (out is not None):
+        raise ValueError(
+            f'{csv_path} has {"a" if out else "no"} column out and {out or "no"} folder is given '
+            'for the label maps: give one of the two.'
+        )
+    if out is not None and Path(out).is_file():
+        raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
+    pairs = []
+    for line, row in rows:
+        paths = {name: csv_path.parent / cell for name, cell in row.items()}
+        for name in ('rgb', 'aux'):
+            if name in paths and not paths[name].is_file():
+                raise FileNotFoundError(
+                    f'{paths[name]} does not exist, which line {line} of {csv_path} names as {name}'
+                    ': correct the path, which is relative to the folder of the CSV.'
+                )
+        target = paths['out'] if out is None else Path(out) / f'{paths["rgb"].stem}.tif'
+        pairs.append(Pair(paths['rgb'], paths.get('aux'), target))
+    return _checked(pairs)
+
+
+def _read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Read the lines of a CSV with their numbers."""
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist: give the CSV of the pairs.')
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f'{path} cannot be read as a CSV ({error}): save it as UTF-8 text, separated by commas.'
+        ) from error
+    if 'rgb' not in columns or set(columns) - set(COLUMNS) or len(set(columns)) < len(columns):
+        raise ValueError(
+            f'{path} has the columns {columns} in its first line: give rgb and, where they are '
+            'wanted, aux and out, separated by commas.'
+        )
+    for line, row in rows:
+        cells = [row[name] or '' for name in columns]
+        if None in row or not all(cell.strip() for cell in cells):
+            raise ValueError(
+                f'Line {line} of {path} has {len(columns)} columns to fill and holds '
+                f'{cells + row.get(None, [])}: fill each cell, or leave the column out.'
+            )
+    if not rows:
+        raise ValueError(f'{path} has no line below its header: give one per pair.')
+    return [(line, {name: row[name].strip() for name in columns}) for line, row in rows]
+
+
+def _match(rgb: str, aux: str) -> list[tuple[Path, Path]]:
+    """Pair the rasters of two folders or globs."""
+    exact = Path(rgb).is_dir() and Path(aux).is_dir()
+    images, others = _find(rgb, exact=exact), _find(aux, exact=exact)
+    lengths = len(next(iter(images))), len(next(iter(others)))
+    if lengths[0] != lengths[1]:
+        raise ValueError(
+            f'{rgb} has {lengths[0]} wildcards and {aux} {lengths[1]}: give the same number, in '
+            'the same order, since rasters are paired by what these stand for.'
+        )
+    alone = [path for key, path in images.items() if key not in others]
+    if alone:
+        raise ValueError(
+            f'{len(alone)} of {len(images)} optical rasters have no auxiliary one in {aux}: '
+            f'{_some(alone)}; add or rename files, or give a CSV of pairs.'
+        )
+    return [(path, others[key]) for key, path in images.items()]
+
+
+def _find(source: str, *, exact: bool) -> dict[Key, Path]:
+    """Find the rasters of a folder or glob, each with what it is paired by.
+
+    Args:
+        source: Folder or glob.
+        exact: Whether numbers keep their leading zeros.
+    """
+    if Path(source).is_dir():
+        paths = [path for path in Path(source).iterdir() if not path.name.startswith('.')]
+        found = {path: (path.stem,) for path in paths if path.suffix.lower() in RASTERS}
+    else:
+        suffix = Path(source).suffix
+        named = suffix and not glob.has_magic(suffix)  # other suffixes on request alone
+        pattern = _wildcards(source)
+        paths = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
+        found = {
+            path: pattern.fullmatch(path.as_posix()).groups(default='')
+            for path in paths
+            if named or path.suffix.lower() in RASTERS
+        }
+    keys: dict[Key, Path] = {}
+    for path in sorted(path for path in found if path.is_file()):
+        key = found[path]
+        if not exact:
+            key = tuple(re.sub(r'0*(\d+)', r'\1', part) for part in key)
+        if key in keys:
+            raise ValueError(
+                f'{keys[key]} and {path} both stand for {" ".join(key)} in {source}: leave one, or '
+                'give a CSV of pairs.'
+            )
+        keys[key] = path
+    if not keys:
+        raise FileNotFoundError(
+            f'{source} holds no raster ({" ".join(RASTERS)}): check the folder or the glob, and '
+            'quote a glob so that the shell leaves it as it is.'
+        )
+    return keys
+
+
+def _wildcards(pattern: str) -> re.Pattern:
+    """Translate a glob into an expression that captures what each wildcard stands for."""
+    expression = ''
+    for part in re.split(r'(\*\*/|\*+|\?|\[[^]]+\])', Path(pattern).as_posix()):
+        if part == '**/':
+            expression += '(?:(.*)/)?'
+        elif part == '**':
+            expression += '(.*)'
+        elif part.startswith('*'):
+            expression += '([^/]*)'
+        elif part == '?':
+            expression += '([^/])'
+        elif part.startswith('[') and part.endswith(']'):
+            expression += f'({part.replace("[!", "[^")})'
+        else:
+            expression += re.escape(part)
+    return re.compile(expression)
+
+
+def _is_several(source: str) -> bool:
+    return Path(source).is_dir() or (glob.has_magic(source) and not Path(source).exists())
+
+
+def _checked(pairs: Iterable[Pair]) -> list[Pair]:
+    """Refuse outputs that would overwrite an input or each other."""
+    pairs = list(pairs)
+    inputs = {path.resolve() for pair in pairs for path in (pair.rgb, pair.aux) if path}
+    written: dict[Path, Pair] = {}
+    for pair in pairs:
+        goal = pair.out.resolve()
+        if goal in inputs:
+            raise ValueError(
+                f'{pair.out} is an input and would be overwritten: write to another folder, or '
+                'under another name.'
+            )
+        if goal in written:
+            raise ValueError(
+                f'{written[goal].rgb} and {pair.rgb} would both be written to {pair.out}: give a '
+                'CSV of pairs with a column out.'
+            )
+        if pair.out.suffix.lower() not in OUTPUTS:
+            raise ValueError(
+                f'{pair.out} is to be a GeoTIFF: give a name that ends in .tif, or a folder with / '
+                'at its end.'
+            )
+        written[goal] = pair
+    return pairs
+
+
+def _some(paths: list[Path]) -> str:
+    names = ', '.join(str(path) for path in paths[:SHOWN])
+    return names if len(paths) <= SHOWN else f'{names} ...'
