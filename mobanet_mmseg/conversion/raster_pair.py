@@ -26,13 +26,13 @@ from mobanet_mmseg.conversion.tiles import (
     bands_of,
 )
 from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
-from mobanet_mmseg.conversion.warping import (
+from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
+from mobanet_mmseg.datasets.warping import (
     bounds_of,
     check_crs,
     check_overlap,
     warped_values,
 )
-from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
 MIN_SIDE = 256  # pixels: the window that the configs train on

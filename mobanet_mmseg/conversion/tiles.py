@@ -16,10 +16,10 @@ from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.conversion.legends import Legend
 from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
-from mobanet_mmseg.conversion.warping import float_type, read_warped
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
 from mobanet_mmseg.datasets.rasters import RasterInfo, read_window
+from mobanet_mmseg.datasets.warping import float_type, read_warped
 
 FOLDERS = ('img', 'aux', 'label')
 

@@ -14,9 +14,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from mobanet_mmseg.conversion.splitting import PixelWindow
 from mobanet_mmseg.datasets.raster_files import gdal_settings
-from mobanet_mmseg.datasets.rasters import RasterInfo
+from mobanet_mmseg.datasets.rasters import PixelWindow, RasterInfo
 
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
 SAME_PLACE = 0.01  # pixels
