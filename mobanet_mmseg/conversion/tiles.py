@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -19,7 +18,7 @@ from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
 from mobanet_mmseg.datasets.rasters import RasterInfo, read_window
-from mobanet_mmseg.datasets.warping import float_type, read_warped
+from mobanet_mmseg.datasets.warping import alpha_bands, float_type, read_warped
 
 FOLDERS = ('img', 'aux', 'label')
 
@@ -258,16 +257,6 @@ def write_tile(
         same = np.array_equal(raster.read(), pixels, equal_nan=pixels.dtype.kind == 'f')
     if not same:
         raise OSError('it is incomplete')
-
-
-def alpha_bands(info: RasterInfo) -> set[int]:
-    """Name the bands that a raster marks as alpha.
-
-    Args:
-        info: Header of the raster.
-    """
-    meanings = open_raster(info.path).dataset.colorinterp
-    return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
 
 
 def bands_of(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
