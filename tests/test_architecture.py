@@ -22,7 +22,7 @@ MAY_IMPORT = {
     'evaluation': set(),
     'visualization': {'visualization'},
     'visualization.browse': {'visualization', 'models.mcrm'},
-    'inference': {'datasets', 'inference', 'models.checkpoints'},
+    'inference': {'modalities', 'datasets', 'inference', 'models.checkpoints'},
     'engine': {
         'datasets',
         'inference',

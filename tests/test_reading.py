@@ -11,6 +11,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 from rasterio.warp import transform as transform_points
 
+from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.datasets import rasters
 from mobanet_mmseg.datasets.rasters import read_stack, read_window
 from mobanet_mmseg.inference import reading, warped_rows
@@ -261,14 +262,58 @@ def test_outside_and_at_nodata_a_warped_raster_is_zero_after_the_scaling(tmp_pat
     pixels = np.full((10, 20, 2), 40, np.float32)  # cells of 2 m: the optical's first 20 x 40
     pixels[2:5, 3:6, 0] = -9999
     pixels[7, 11, 1] = np.inf
+    pixels[7:9, 3:5] = -9999
     img, dsm = optical(tmp_path), heights(tmp_path, pixels, transform=place(0, 0, 2), nodata=-9999)
     stack, valid = read_all(img, dsm, img_bands=(1,), aux_bands=(1, 2), aux_range=(30, 60))
     expected = np.zeros((2, *SHAPE), np.float32)
     expected[:, :20, :40] = 1 / 3
     expected[0, 5:9, 7:11] = 0  # further out a pixel has a valid cell beside it
+    expected[:, 14:18, 6:10] = 0  # what lies in a cell without any band has none
     expected[1, 13:17, 21:25] = 0  # an infinite value spoils what it has a part in
     np.testing.assert_allclose(stack[1:], expected, atol=1e-6)
     assert valid.all()
+
+
+@pytest.mark.parametrize('cell', [2.5, 0.5])
+def test_a_pair_is_warped_as_its_conversion_into_tiles_warps_it(tmp_path, cell):
+    side = round(80 / cell)
+    pixels = np.random.default_rng(3).uniform(30, 60, (side, side)).astype(np.float32)
+    pixels[side // 4 : side // 3, side // 4 : side // 2] = -9999
+    img = optical(tmp_path, random_tile(SHAPE)[0] | 1)
+    dsm = heights(tmp_path, pixels, transform=place(-5.3, -5.4, cell), nodata=-9999)
+    cutting = Cutting(tile=37, min_side=10)
+    convert(RasterPair(str(img), str(dsm)), tmp_path / 'out', cutting)
+    tiles = sorted((tmp_path / 'out' / 'aux').iterdir())
+    converted = np.concatenate([read_window(path, (1,))[..., 0] for path in tiles], axis=1)
+    stack, _ = read_all(img, dsm, **BANDS, aux_range=None)
+    assert 0 < (converted == -9999).sum() < converted.size
+    np.testing.assert_allclose(stack[2], np.where(converted == -9999, 0, converted), atol=0.01)
+
+
+def test_a_raster_of_the_whole_earth_is_read_where_the_optical_one_lies(tmp_path):
+    cells = {'transform': from_origin(-180, 90, 1, 1), 'crs': 'EPSG:4326'}
+    dsm = heights(tmp_path, np.arange(180 * 360, dtype=np.float32).reshape(180, 360), **cells)
+    stack, _ = read_all(optical(tmp_path), dsm, **BANDS, aux_range=None)
+    (lon,), (lat,) = transform_points('EPSG:32633', 'EPSG:4326', [EAST + 0.5], [NORTH - 0.5])
+    np.testing.assert_allclose(stack[2, 0, 0], (89.5 - lat) * 360 + 179.5 + lon, atol=0.1)
+
+
+@pytest.mark.parametrize('kind', ['mask', 'alpha'])
+def test_a_mask_of_a_warped_raster_says_what_is_valid(tmp_path, kind):
+    pixels, mask = np.full((40, 60), 9, np.uint8), np.ones((40, 60), bool)
+    mask[5:10] = False
+    layout = {'transform': place(-0.5, -0.5, 2)}
+    if kind == 'alpha':
+        pixels = np.dstack([pixels, np.where(mask, 255, 0).astype(np.uint8)])
+        layout |= {'photometric': 'minisblack', 'alpha': 'yes'}
+    dsm = heights(tmp_path, pixels, **layout)
+    if kind == 'mask':
+        with rasterio.open(dsm, 'r+') as raster:
+            raster.write_mask(mask)
+    stack, _ = read_all(optical(tmp_path), dsm, **BANDS, aux_range=None)
+    expected = np.full(SHAPE, 9)
+    expected[9:19] = 0  # whose centres lie in the masked cells, from 9.5 to 19.5 m
+    np.testing.assert_array_equal(stack[2], expected)
 
 
 def test_a_range_of_its_own_is_that_on_the_optical_grid(tmp_path, monkeypatch):
@@ -312,10 +357,14 @@ def test_rasters_that_do_not_fit_are_refused_in_one_sentence(tmp_path):
     assert 'none.tif does not exist' in refused(img, missing, FileNotFoundError)
     assert 'none.tif does not exist' in refused(missing, None, FileNotFoundError)
     dsm = heights(tmp_path, other, transform=place(60, 0))
-    assert 'have no overlap: give files of one area' in refused(img, dsm)
+    said = refused(img, dsm)
+    assert 'rgb.tif lies at the rows 0 to 37 and the columns -60 to -7 of' in said
+    assert 'the two have no overlap: give files of one area' in said
     turned = Affine(0.8, -0.6, EAST - 40, -0.6, -0.8, NORTH - 10)
     dsm = heights(tmp_path, other, transform=turned)
-    assert 'have no overlap, only the boxes around them' in refused(img, dsm)
+    assert 'have no overlap' in refused(img, dsm)  # the boxes around them have
+    dsm = heights(tmp_path, other, crs='EPSG:4326', transform=from_origin(0, 50, 0.1, 0.1))
+    assert 'have no overlap' in refused(img, dsm)
     dsm = heights(tmp_path, other, crs=None)
     assert 'dsm.tif has no CRS and' in refused(img, dsm)
     assert 'write the missing CRS into the file' in refused(img, dsm)

@@ -7,6 +7,7 @@ import numpy as np
 import rasterio
 from mmengine.dist import is_main_process
 from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform as transform_points
@@ -15,7 +16,7 @@ from rasterio.windows import transform as window_transform
 from rich.progress import track
 
 from mobanet_mmseg.datasets.percentiles import find_percentiles
-from mobanet_mmseg.datasets.placement import horizontal_crs
+from mobanet_mmseg.datasets.placement import crs_name, horizontal_crs
 from mobanet_mmseg.datasets.raster_files import gdal_settings
 from mobanet_mmseg.datasets.rasters import AuxRange, PixelWindow, RasterInfo, check_bands
 from mobanet_mmseg.datasets.statistics import (
@@ -27,10 +28,8 @@ from mobanet_mmseg.datasets.statistics import (
 )
 from mobanet_mmseg.datasets.warping import (
     apply,
-    bounds_of,
     check_crs,
     check_no_alpha,
-    check_overlap,
     grid_options,
     read_warped,
     value_options,
@@ -67,8 +66,7 @@ class WarpedRows:
         grid = replace(grid, crs=horizontal_crs(grid.crs))
         _check_georeference(aux, grid)
         check_crs(aux.path, aux.crs, grid)
-        check_overlap(aux.path, aux.crs, bounds_of(aux), grid)
-        _check_meeting(aux, grid)
+        _check_overlap(aux, grid)
         check_no_alpha(aux, bands)
         self.aux, self.grid, self.bands = aux, grid, tuple(bands)
         across, down = _source_pixels(aux, grid)
@@ -79,7 +77,8 @@ class WarpedRows:
             'src_crs': aux.crs,
             'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
             'YSCALE': f'{1 / down}',
-            'UNIFIED_SRC_NODATA': 'NO',  # else nodata counts as a value where another band has one
+            # else nodata counts as a value where another band has one
+            'UNIFIED_SRC_NODATA': 'PARTIAL',
         }
         self._source: DatasetReader | None = None
         self._vrt: WarpedVRT | None = None
@@ -179,9 +178,12 @@ def _check_georeference(aux: RasterInfo, grid: RasterInfo) -> None:
             )
 
 
-def _check_meeting(aux: RasterInfo, grid: RasterInfo) -> None:
-    """Refuse turned rasters that lie apart, though the boxes around them do not."""
-    for info, other in ((aux, grid), (grid, aux)):
+def _check_overlap(aux: RasterInfo, grid: RasterInfo) -> None:
+    """Refuse rasters that lie apart, turned ones too."""
+    pairs = [(grid, aux)]
+    if aux.crs == grid.crs:  # else a large raster may reach beyond what the optical's CRS can say
+        pairs.append((aux, grid))
+    for info, other in pairs:
         edge = np.linspace(0, 1, 21)
         near, far = np.zeros_like(edge), np.ones_like(edge)
         cols = np.concatenate([edge, edge, near, far]) * info.width
@@ -190,8 +192,10 @@ def _check_meeting(aux: RasterInfo, grid: RasterInfo) -> None:
         apart = cols.max() <= 0 or cols.min() >= other.width
         if apart or rows.max() <= 0 or rows.min() >= other.height:
             raise ValueError(
-                f'{aux.path} and {grid.path} have no overlap, only the boxes around them have: '
-                'give files of one area, or correct the transform or the CRS of one.'
+                f'{info.path} lies at the rows {rows.min():.0f} to {rows.max():.0f} and the '
+                f'columns {cols.min():.0f} to {cols.max():.0f} of {other.path}, which has '
+                f'{other.height} x {other.width} pixels, so that the two have no overlap: give '
+                'files of one area, or correct the CRS or the transform of one.'
             )
 
 
@@ -201,7 +205,13 @@ def _across(
     """Bring columns and rows of one raster to those of another."""
     xs, ys = apply(info.transform, cols, rows)
     if info.crs != other.crs:
-        xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
+        try:
+            xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
+        except (CRSError, RasterioError) as error:
+            raise ValueError(
+                f'{info.path} cannot be brought from {crs_name(info.crs)} to '
+                f'{crs_name(other.crs)} of {other.path} ({error}): correct the CRS of one.'
+            ) from error
     return apply(~other.transform, xs, ys)
 
 
