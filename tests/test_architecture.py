@@ -34,8 +34,13 @@ MAY_IMPORT = {
     'evaluation': set(),
     'visualization': {'visualization'},
     'visualization.browse': {'visualization', 'models.mcrm'},
-    'inference': {'datasets', 'inference', 'models.checkpoints', 'models.data_preprocessor'},
-    'inference.arrays': {'datasets', 'modalities'},
+    'inference': {
+        'modalities',
+        'datasets',
+        'inference',
+        'models.checkpoints',
+        'models.data_preprocessor',
+    },
     'engine': {
         'datasets',
         'inference',

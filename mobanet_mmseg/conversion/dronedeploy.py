@@ -21,14 +21,6 @@ from mobanet_mmseg.conversion.legends import Legend, parse_legend
 from mobanet_mmseg.conversion.raster_pair import MIN_SIDE, Report
 from mobanet_mmseg.conversion.splitting import PixelWindow, cut
 from mobanet_mmseg.conversion.tiles import FOLDERS, Cutout, Cutter, RasterPair
-from mobanet_mmseg.conversion.warping import (
-    bounds_of,
-    check_crs,
-    check_overlap,
-    float_type,
-    read_warped,
-    warped_values,
-)
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import close_rasters
@@ -39,6 +31,14 @@ from mobanet_mmseg.datasets.rasters import (
     check_sizes,
     read_info,
     read_window,
+)
+from mobanet_mmseg.datasets.warping import (
+    bounds_of,
+    check_crs,
+    check_overlap,
+    float_type,
+    read_warped,
+    warped_values,
 )
 
 LEGEND: Legend = parse_legend(

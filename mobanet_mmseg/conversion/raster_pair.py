@@ -22,18 +22,18 @@ from mobanet_mmseg.conversion.tiles import (
     FOLDERS,
     Cutter,
     RasterPair,
-    alpha_bands,
     bands_of,
 )
 from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
-from mobanet_mmseg.conversion.warping import (
+from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
+from mobanet_mmseg.datasets.warping import (
     bounds_of,
     check_crs,
+    check_no_alpha,
     check_overlap,
     read_warped,
     warped_values,
 )
-from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
 MIN_SIDE = 256  # pixels: the window that the configs train on
@@ -185,12 +185,7 @@ def _check_rasters(pair: RasterPair) -> tuple[RasterInfo, RasterInfo]:
             )
     check_crs(aux.path, aux.crs, grid)
     check_overlap(aux.path, aux.crs, bounds_of(aux), grid)
-    marked = {*bands_of(aux, pair.aux_bands)} & alpha_bands(aux)
-    if marked:
-        raise ValueError(
-            f'{aux.path} marks the band {min(marked)} as alpha, and GDAL warps it as such: clear '
-            'the mark (gdal_edit -colorinterp_N undefined), or leave the band out of --aux-bands.'
-        )
+    check_no_alpha(aux, bands_of(aux, pair.aux_bands))
     return grid, aux
 
 

@@ -8,17 +8,16 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.conversion.legends import Legend
 from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
-from mobanet_mmseg.conversion.warping import float_type
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
 from mobanet_mmseg.datasets.rasters import RasterInfo, read_window
+from mobanet_mmseg.datasets.warping import alpha_bands, float_type
 
 FOLDERS = ('img', 'aux', 'label')
 
@@ -255,16 +254,6 @@ def write_tile(
         same = np.array_equal(raster.read(), pixels, equal_nan=pixels.dtype.kind == 'f')
     if not same:
         raise OSError('it is incomplete')
-
-
-def alpha_bands(info: RasterInfo) -> set[int]:
-    """Name the bands that a raster marks as alpha.
-
-    Args:
-        info: Header of the raster.
-    """
-    meanings = open_raster(info.path).dataset.colorinterp
-    return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
 
 
 def bands_of(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Exact percentiles of a raster's bands, in memory that does not grow with the raster."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,16 +30,31 @@ def band_percentiles(path: str, percentages: Sequence[float]) -> dict[float, lis
         FileNotFoundError: If there is no such file.
         ValueError: If the file is unreadable.
     """
-    count = read_info(path).count
+    return find_percentiles(lambda: _read_chunks(path), read_info(path).count, percentages)
+
+
+def find_percentiles(
+    read_chunks: Callable[[], Iterable[np.ndarray]], count: int, percentages: Sequence[float]
+) -> dict[float, list[float | None]]:
+    """Find percentiles of values that are read in chunks; see :func:`band_percentiles`.
+
+    Args:
+        read_chunks: Gives the (h, w, count) chunks from the first on each time that it is called.
+        count: Number of bands.
+        percentages: 0 to 100; 0 is the least and 100 the greatest value.
+
+    Returns:
+        One value per band by percentage, in the raster's unit; None for a band without a value.
+    """
     upper = np.zeros((count, HALF), np.int64)
-    for keys in _read_keys(path):
+    for keys in _keys_of_bands(read_chunks()):
         for band in range(count):
             upper[band] += np.bincount(keys[band] >> 16, minlength=HALF)
     places = [_places(counts, percentages) for counts in upper]
     lower = {
         (band, half): np.zeros(HALF, np.int64) for band in range(count) for half, _ in places[band]
     }
-    for keys in _read_keys(path) if lower else ():
+    for keys in _keys_of_bands(read_chunks()) if lower else ():
         for (band, half), counts in lower.items():
             chosen = keys[band][keys[band] >> 16 == half]
             counts += np.bincount(chosen & (HALF - 1), minlength=HALF)
@@ -68,14 +83,18 @@ def _places(counts: np.ndarray, percentages: Sequence[float]) -> list[tuple[int,
     ]
 
 
-def _read_keys(path: str) -> Iterator[list[np.ndarray]]:
-    """Read chunk by chunk; gives each band's valid values as uint32 keys in the same order."""
+def _keys_of_bands(chunks: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Give each band's valid values, chunk by chunk, as uint32 keys in the same order."""
+    for values in chunks:
+        yield [_keys(values[..., band]) for band in range(values.shape[-1])]
+
+
+def _read_chunks(path: str) -> Iterator[np.ndarray]:
     info = read_info(path)
     rows = max(1, CHUNK_BYTES // (info.width * info.count * np.dtype(info.dtype).itemsize))
     for row in range(0, info.height, rows):
         window = (row, 0, min(rows, info.height - row), info.width)
-        values = read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
-        yield [_keys(values[..., band]) for band in range(info.count)]
+        yield read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
 
 
 def _keys(values: np.ndarray) -> np.ndarray:

@@ -26,21 +26,34 @@ def check_place(info: RasterInfo, reference: RasterInfo) -> None:
         ValueError: If both have a CRS and it differs, or both have a transform and a corner lies
             more than ``MAX_OFFSET`` pixels off.
     """
-    advice = (
-        "give the raster of the same tile, warp it onto the other's grid, or set "
-        'check_place=False in the dataset if the pixels fit all the same.'
-    )
+    found = find_misplacement(info, reference)
+    if found:
+        raise ValueError(
+            f"{found}: give the raster of the same tile, warp it onto the other's grid, or set "
+            'check_place=False in the dataset if the pixels fit all the same.'
+        )
+
+
+def find_misplacement(info: RasterInfo, reference: RasterInfo) -> str | None:
+    """Say in what way two rasters of one tile contradict each other about their place.
+
+    Args:
+        info: Header of the raster that is to fit.
+        reference: Header of the raster that it is to fit on.
+
+    Returns:
+        What :func:`check_place` refuses; None if they fit, or do not say.
+    """
     crs, other = horizontal_crs(info.crs), horizontal_crs(reference.crs)
     if crs is not None and other is not None and crs != other:
-        raise ValueError(
-            f'{info.path} is in {crs_name(crs)} and {reference.path} in {crs_name(other)}: {advice}'
-        )
+        return f'{info.path} is in {crs_name(crs)} and {reference.path} in {crs_name(other)}'
     offset = max_offset(info, reference)
     if offset is not None and offset > MAX_OFFSET + SLACK:
-        raise ValueError(
+        return (
             f'{info.path} lies {offset:.4g} pixels beside {reference.path} by their transforms, '
-            f'and {MAX_OFFSET} are allowed: {advice}'
+            f'and {MAX_OFFSET} are allowed'
         )
+    return None
 
 
 def horizontal_crs(crs: CRS | None) -> CRS | None:

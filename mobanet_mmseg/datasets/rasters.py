@@ -3,7 +3,8 @@
 Sizes are (height, width) and windows (row, col, height, width), pixels; bands are counted from 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     'read_info',
     'read_stack',
     'read_window',
+    'read_with_validity',
 ]
 
 MAX_EDGE = 1  # pixels per side by which the rasters of one tile may differ: Potsdam's DSMs do
@@ -93,19 +95,47 @@ def read_window(
             f'expected, at most {MAX_EDGE} more or less a side: give the raster of the same tile.'
         )
     row, col, h, w = window or (0, 0, height, width)
-    if min(row, col) < 0 or min(h, w) < 1 or row + h > height or col + w > width:
-        raise ValueError(
-            f'The window (row, col, height, width) = {(row, col, h, w)} leaves {info.path} of '
-            f'{height} x {width} pixels: give one inside.'
-        )
+    _check_window((row, col, h, w), info.path, (height, width))
     top, left = min(row, info.height - 1), min(col, info.width - 1)
     bottom, right = min(row + h, info.height), min(col + w, info.width)
     inner = Window(left, top, right - left, bottom - top)
-    values = _read(handle, bands, inner, nodata_to_nan)
+    values = _read(handle, bands, inner)
+    if nodata_to_nan:
+        valid = _find_valid(handle, bands, inner, values)
+        values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+        values[~valid] = np.nan
     missing = h - (bottom - top), w - (right - left)
     if any(missing):
         values = np.pad(values, ((0, 0), (0, missing[0]), (0, missing[1])), mode='edge')
     return np.moveaxis(values, 0, -1)
+
+
+def read_with_validity(
+    path: str | Path, bands: Bands, window: PixelWindow
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read one window of a raster, once, and find where it holds data.
+
+    Args:
+        path: Any raster that GDAL opens.
+        bands: Numbers of the bands, in the order of the result's channels.
+        window: Window of the raster.
+
+    Returns:
+        (h, w, number of bands) values as ``read_window`` gives them, and (h, w) bool: whether some
+        band is neither nodata nor masked, NaN or infinite.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is unreadable, or a band or the window lies outside of it.
+    """
+    handle = open_raster(path)
+    check_bands(handle.info, bands)
+    _check_window(window, handle.info.path, (handle.info.height, handle.info.width))
+    row, col, h, w = window
+    inner = Window(col, row, w, h)
+    values = _read(handle, bands, inner)
+    valid = _find_valid(handle, bands, inner, values).any(axis=0)
+    return np.moveaxis(values, 0, -1), valid
 
 
 def read_stack(
@@ -176,31 +206,44 @@ def _differs(info: RasterInfo, shape: tuple[int, int]) -> bool:
     return max(abs(info.height - shape[0]), abs(info.width - shape[1])) > MAX_EDGE
 
 
-def _read(handle: Handle, bands: Bands, window: Window, nodata_to_nan: bool) -> np.ndarray:
+def _check_window(window: PixelWindow, path: str, shape: tuple[int, int]) -> None:
+    row, col, h, w = window
+    height, width = shape
+    if min(row, col) < 0 or min(h, w) < 1 or row + h > height or col + w > width:
+        raise ValueError(
+            f'The window (row, col, height, width) = {(row, col, h, w)} leaves {path} of '
+            f'{height} x {width} pixels: give one inside.'
+        )
+
+
+def _read(handle: Handle, bands: Bands, window: Window) -> np.ndarray:
     """Read (bands, h, w) values of a window that lies inside the raster."""
-    bands = list(bands)
+    with _reading(handle, window):
+        return handle.dataset.read(list(bands), window=window)
+
+
+def _find_valid(handle: Handle, bands: Bands, window: Window, values: np.ndarray) -> np.ndarray:
+    """Where the (bands, h, w) values of a window are data, bool of the same shape."""
+    valid = np.isfinite(values)
+    for channel, band in enumerate(bands):
+        nodata = handle.info.nodata[band - 1]
+        if nodata is not None:
+            with np.errstate(over='ignore'):  # a nodata of float64 in a raster of float32
+                valid[channel] &= values[channel] != nodata
+        if handle.masked[band - 1]:
+            with _reading(handle, window):
+                valid[channel] &= handle.dataset.read_masks(band, window=window) != 0
+    return valid
+
+
+@contextmanager
+def _reading(handle: Handle, window: Window) -> Iterator[None]:
+    """Turn what GDAL says of a damaged file into a sentence that names it."""
     try:
         with gdal_settings():
-            values = handle.dataset.read(bands, window=window)
-            if not nodata_to_nan:
-                return values
-            masks = {
-                channel: handle.dataset.read_masks(band, window=window)
-                for channel, band in enumerate(bands)
-                if handle.masked[band - 1]
-            }
+            yield
     except RasterioIOError as error:
         raise ValueError(
             f'{handle.info.path} is damaged at {window} (GDAL says: {error.__cause__ or error}): '
             'copy or download it again.'
         ) from error
-    floats = values.astype(np.result_type(values.dtype, np.float32))  # a copy: values stays
-    with np.errstate(over='ignore'):  # a nodata of float64 in a raster of float32
-        for channel, band in enumerate(bands):
-            nodata = handle.info.nodata[band - 1]
-            if nodata is not None:
-                floats[channel][values[channel] == nodata] = np.nan
-            if channel in masks:
-                floats[channel][masks[channel] == 0] = np.nan
-    floats[~np.isfinite(floats)] = np.nan
-    return floats

@@ -50,7 +50,8 @@ def aux_ranges(
         bands: Numbers of the bands, counted from 1.
         aux_range: ``'tile'`` for each raster's own least and greatest value;
             ``('percentile', 1, 99)`` for its own percentiles, beyond which values are clipped; a
-            pair ``(low, high)`` for one range of all; None for no scaling.
+            pair ``(low, high)`` for one range of all, or ``(low, high, True)`` to clip what lies
+            outside; None for no scaling.
         keep: See :func:`aux_statistics`.
 
     Returns:
@@ -96,6 +97,8 @@ def is_percentile(aux_range: Any) -> bool:
 
 
 def _is_pair(aux_range: Sequence[Any]) -> bool:
+    if len(aux_range) == 3 and isinstance(aux_range[2], bool):  # whether to clip
+        aux_range = aux_range[:2]
     numeric = all(np.issubdtype(np.asarray(limit).dtype, np.number) for limit in aux_range)
     return len(aux_range) == 2 and numeric and bool(np.all(np.less(*aux_range)))
 
@@ -211,6 +214,28 @@ def _range(path: str, bands: Sequence[int], percentages: Sequence[float]) -> Aux
     )
     low = [lows[band - 1] for band in bands]
     high = [highs[band - 1] for band in bands]
+    return checked_range(path, bands, low, high, percentages)
+
+
+def checked_range(
+    path: str,
+    bands: Sequence[int],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+    percentages: Sequence[float] = (),
+) -> AuxStatistics:
+    """Give the range of a raster, or refuse one that nothing can be scaled by.
+
+    Args:
+        path: The raster, for the sentence.
+        bands: Numbers of the bands, counted from 1.
+        low: Least value of each of them, None where there is none.
+        high: Greatest value of each.
+        percentages: The percentages that the two are of; none for the least and the greatest.
+
+    Raises:
+        ValueError: If a band has no valid value, or only one.
+    """
     kind = 'all valid values' if not percentages else f'its percentiles {tuple(percentages)}'
     for band, least, greatest in zip(bands, low, high, strict=True):
         if least is None:

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.transform import Affine, array_bounds
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from mobanet_mmseg.conversion.splitting import PixelWindow
-from mobanet_mmseg.datasets.raster_files import gdal_settings
-from mobanet_mmseg.datasets.rasters import RasterInfo
+from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
+from mobanet_mmseg.datasets.rasters import PixelWindow, RasterInfo
 
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
 SAME_PLACE = 0.01  # pixels
@@ -72,6 +71,35 @@ def check_overlap(path: str, crs: CRS | None, bounds: Bounds, grid: RasterInfo) 
         )
 
 
+def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
+    """Refuse bands of values that GDAL would take for transparency.
+
+    Args:
+        info: Header of the raster that is to be warped.
+        bands: Numbers of the bands that are asked for, counted from 1.
+
+    Raises:
+        ValueError: If the raster marks one of them as alpha.
+    """
+    marked = {*bands} & alpha_bands(info)
+    if marked:
+        raise ValueError(
+            f'{info.path} marks the band {min(marked)} as alpha, and GDAL warps it as such: clear '
+            'the mark (gdal_edit -colorinterp_N undefined), or leave the band out of the auxiliary '
+            'bands.'
+        )
+
+
+def alpha_bands(info: RasterInfo) -> set[int]:
+    """Name the bands that a raster marks as alpha.
+
+    Args:
+        info: Header of the raster.
+    """
+    meanings = open_raster(info.path).dataset.colorinterp
+    return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
+
+
 def bounds_of(info: RasterInfo) -> Bounds:
     """Left, bottom, right and top of a raster; its bounding box where it is turned.
 
@@ -125,16 +153,7 @@ def warped(
     with (
         gdal_settings(),
         rasterio.open(info.path) as source,
-        WarpedVRT(
-            source,
-            crs=grid.crs,
-            transform=grid.transform,
-            height=grid.height,
-            width=grid.width,
-            resampling=resampling,
-            tolerance=TRANSFORM_ERROR,
-            **options,
-        ) as vrt,
+        WarpedVRT(source, **grid_options(grid), resampling=resampling, **options) as vrt,
     ):
         yield vrt
 
@@ -149,12 +168,44 @@ def warped_values(
         grid: Header of the raster onto whose grid it goes.
         resampling: How its cells become the grid's, where they are not the same ones.
     """
+    return warped(info, grid, **value_options(info, grid, resampling))
+
+
+def value_options(info: RasterInfo, grid: RasterInfo, resampling: Resampling) -> dict[str, Any]:
+    """Say how a raster of measured values is warped; where it has none becomes NaN.
+
+    Args:
+        info: Header of the raster.
+        grid: Header of the raster onto whose grid it goes.
+        resampling: How its cells become the grid's, where they are not the same ones.
+
+    Returns:
+        Options of rasterio's WarpedVRT besides the grid's.
+    """
     if lies_on(info, grid):
         resampling = Resampling.nearest
-    options = {'nodata': np.nan, 'dtype': str(float_type(info))}
+    options = {'resampling': resampling, 'nodata': np.nan, 'dtype': str(float_type(info))}
     if np.issubdtype(info.dtype, np.floating) and info.nodata[0] is None:
         options['src_nodata'] = np.nan
-    return warped(info, grid, resampling, **options)
+    return options
+
+
+def grid_options(grid: RasterInfo) -> dict[str, Any]:
+    """Say onto which grid a raster is warped.
+
+    Args:
+        grid: Header of the raster whose grid it is.
+
+    Returns:
+        Options of rasterio's WarpedVRT.
+    """
+    return {
+        'crs': grid.crs,
+        'transform': grid.transform,
+        'height': grid.height,
+        'width': grid.width,
+        'tolerance': TRANSFORM_ERROR,
+    }
 
 
 def float_type(info: RasterInfo) -> np.dtype:

@@ -1,0 +1,231 @@
+"""An auxiliary raster on any grid, read by rows of the optical raster's grid."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import rasterio
+from mmengine.dist import is_main_process
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform as transform_points
+from rasterio.windows import Window
+from rasterio.windows import transform as window_transform
+from rich.progress import track
+
+from mobanet_mmseg.datasets.percentiles import find_percentiles
+from mobanet_mmseg.datasets.placement import crs_name, horizontal_crs
+from mobanet_mmseg.datasets.raster_files import gdal_settings
+from mobanet_mmseg.datasets.rasters import AuxRange, PixelWindow, RasterInfo, check_bands
+from mobanet_mmseg.datasets.statistics import (
+    AuxStatistics,
+    Percentiles,
+    aux_ranges,
+    checked_range,
+    is_percentile,
+)
+from mobanet_mmseg.datasets.warping import (
+    apply,
+    check_crs,
+    check_no_alpha,
+    grid_options,
+    read_warped,
+    value_options,
+)
+
+CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
+MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
+QUICK = 25_000_000  # pixels whose range is found within seconds
+
+
+class WarpedRows:
+    """Rows of an auxiliary raster, warped as the conversion of such pairs warps it.
+
+    Bilinear, with GDAL's kernel widened where the raster is finer than the grid, so that all of
+    its cells count; copied where its cells are the grid's. It is warped in cells of a fixed place
+    and by one scale, so that a pixel does not depend on the rows that are asked for.
+
+    Opened by the thread that reads first, and read by that one alone.
+
+    Args:
+        aux: Header of the auxiliary raster.
+        grid: Header of the optical raster.
+        bands: Bands of the auxiliary raster, counted from 1.
+
+    Raises:
+        ValueError: If a band is missing, or the headers do not say where the rasters lie, or say
+            that they lie apart.
+    """
+
+    def __init__(self, aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> None:
+        check_bands(aux, bands)
+        # heights keep their own reference, as they do on one grid
+        aux = replace(aux, crs=horizontal_crs(aux.crs))
+        grid = replace(grid, crs=horizontal_crs(grid.crs))
+        _check_georeference(aux, grid)
+        check_crs(aux.path, aux.crs, grid)
+        _check_overlap(aux, grid)
+        check_no_alpha(aux, bands)
+        self.aux, self.grid, self.bands = aux, grid, tuple(bands)
+        across, down = _source_pixels(aux, grid)
+        self.step, self.width = _cell(across * down)
+        self._options = {
+            **grid_options(grid),
+            **value_options(aux, grid, Resampling.bilinear),
+            'src_crs': aux.crs,
+            'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
+            'YSCALE': f'{1 / down}',
+            # else nodata counts as a value where another band has one
+            'UNIFIED_SRC_NODATA': 'PARTIAL',
+        }
+        self._source: DatasetReader | None = None
+        self._vrt: WarpedVRT | None = None
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Read rows; NaN is nodata or outside of the raster.
+
+        Args:
+            first: First row, a multiple of ``step``.
+            last: Row after the last one, ``step`` rows later or the end.
+
+        Returns:
+            (h, W, number of bands) float32 or float64.
+
+        Raises:
+            ValueError: If the file is damaged there.
+        """
+        shape = (len(self.bands), last - first, self.grid.width)
+        values = np.empty(shape, self._options['dtype'])
+        for left in range(0, self.grid.width, self.width):
+            right = min(left + self.width, self.grid.width)
+            values[..., left:right] = self._warp((first, left, last - first, right - left))
+        values[~np.isfinite(values)] = np.nan
+        return np.moveaxis(values, 0, -1)
+
+    def find_range(self, aux_range: str | Percentiles | AuxRange | None) -> AuxRange | None:
+        """Say which values become 0 and 1; ranges of its own are those on the optical's grid.
+
+        Args:
+            aux_range: As :func:`~mobanet_mmseg.datasets.statistics.aux_ranges` takes it.
+
+        Raises:
+            ValueError: If ``aux_range`` is none of these, or the raster has no range.
+        """
+        if aux_range == 'tile':
+            return tuple(self._extremes())
+        if is_percentile(aux_range):
+            return (*self._percentiles(aux_range[1:]), True)
+        return aux_ranges([self.aux.path], self.bands, aux_range)[0]
+
+    def close(self) -> None:
+        """Close the file; the next reading opens it again."""
+        for dataset in (self._vrt, self._source):
+            if dataset is not None:
+                dataset.close()
+        self._vrt = self._source = None
+
+    def _warp(self, window: PixelWindow) -> np.ndarray:
+        row, col, height, width = window
+        with gdal_settings():
+            if self._source is None:
+                self._source = rasterio.open(self.aux.path)
+                self._vrt = WarpedVRT(self._source, **self._options)
+            if self.step == CELL[0]:
+                return read_warped(self._vrt, self.bands, window)
+            # GDAL warps whole blocks of its own size: a raster of the cell's size has none larger
+            cell = {
+                'transform': window_transform(Window(col, row, width, height), self.grid.transform),
+                'height': height,
+                'width': width,
+            }
+            with WarpedVRT(self._source, **{**self._options, **cell}) as vrt:
+                return read_warped(vrt, self.bands, (0, 0, height, width))
+
+    def _extremes(self) -> AuxStatistics:
+        low = np.full(len(self.bands), np.nan)
+        high = low.copy()
+        for values in self._chunks():
+            low = np.fmin(low, np.fmin.reduce(values, axis=(0, 1)))
+            high = np.fmax(high, np.fmax.reduce(values, axis=(0, 1)))
+        low, high = ([None if np.isnan(v) else float(v) for v in limit] for limit in (low, high))
+        return checked_range(self._name(), self.bands, low, high)
+
+    def _percentiles(self, percentages: Sequence[float]) -> AuxStatistics:
+        found = find_percentiles(self._chunks, len(self.bands), percentages)
+        low, high = (found[percentage] for percentage in percentages)
+        return checked_range(self._name(), self.bands, low, high, percentages)
+
+    def _name(self) -> str:
+        return f'{self.aux.path} on the grid of {self.grid.path}'
+
+    def _chunks(self) -> Iterator[np.ndarray]:
+        quiet = self.grid.height * self.grid.width < QUICK or not is_main_process()
+        rows = range(0, self.grid.height, self.step)
+        for first in track(rows, 'Range of the auxiliary raster', disable=quiet):
+            yield self.read(first, min(first + self.step, self.grid.height))
+
+
+def _check_georeference(aux: RasterInfo, grid: RasterInfo) -> None:
+    for info in (aux, grid):
+        if info.transform.is_identity:
+            raise ValueError(
+                f'{aux.path} ({aux.height} x {aux.width} pixels) does not lie on the grid of '
+                f'{grid.path} ({grid.height} x {grid.width}), and {info.path} has no georeference '
+                'to warp by: write it into the file (gdal_edit -a_ullr -a_srs), or give the '
+                'raster of the same tile.'
+            )
+
+
+def _check_overlap(aux: RasterInfo, grid: RasterInfo) -> None:
+    """Refuse rasters that lie apart, turned ones too."""
+    pairs = [(grid, aux)]
+    if aux.crs == grid.crs:  # else a large raster may reach beyond what the optical's CRS can say
+        pairs.append((aux, grid))
+    for info, other in pairs:
+        edge = np.linspace(0, 1, 21)
+        near, far = np.zeros_like(edge), np.ones_like(edge)
+        cols = np.concatenate([edge, edge, near, far]) * info.width
+        rows = np.concatenate([near, far, edge, edge]) * info.height
+        cols, rows = _across(info, other, cols, rows)
+        apart = cols.max() <= 0 or cols.min() >= other.width
+        if apart or rows.max() <= 0 or rows.min() >= other.height:
+            raise ValueError(
+                f'{info.path} lies at the rows {rows.min():.0f} to {rows.max():.0f} and the '
+                f'columns {cols.min():.0f} to {cols.max():.0f} of {other.path}, which has '
+                f'{other.height} x {other.width} pixels, so that the two have no overlap: give '
+                'files of one area, or correct the CRS or the transform of one.'
+            )
+
+
+def _across(
+    info: RasterInfo, other: RasterInfo, cols: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring columns and rows of one raster to those of another."""
+    xs, ys = apply(info.transform, cols, rows)
+    if info.crs != other.crs:
+        try:
+            xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
+        except (CRSError, RasterioError) as error:
+            raise ValueError(
+                f'{info.path} cannot be brought from {crs_name(info.crs)} to '
+                f'{crs_name(other.crs)} of {other.path} ({error}): correct the CRS of one.'
+            ) from error
+    return apply(~other.transform, xs, ys)
+
+
+def _source_pixels(aux: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
+    """Columns and rows of the auxiliary raster that a pixel in the grid's middle spans."""
+    cols = grid.width / 2 + np.array([0, 1, 0])  # there, a column on, a row on
+    rows = grid.height / 2 + np.array([0, 0, 1])
+    cols, rows = _across(grid, aux, cols, rows)
+    return tuple(float(np.hypot(*(axis[1:] - axis[0]))) for axis in (cols, rows))
+
+
+def _cell(source_pixels: float) -> tuple[int, int]:
+    """Rows and columns that are warped at a time, by the source pixels that each needs."""
+    rows, cols = CELL
+    while rows * cols * source_pixels > MAX_SOURCE and rows > 1:
+        rows, cols = rows // 2, cols // 2
+    return rows, cols
