@@ -18,6 +18,14 @@ def seeded():
 
 
 @pytest.fixture
+def scene(tmp_path):
+    """A config, a checkpoint and 37 x 53 rasters whose label map is known by hand."""
+    from prediction_scene import write_scene
+
+    return write_scene(tmp_path)
+
+
+@pytest.fixture
 def shared():
     """Find a file beside the repository, or skip the test with the reason."""
 

@@ -7,7 +7,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Compression
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.geotiff import open_label_map, write_labels
+from mobanet_mmseg.inference.geotiff import write_labels
 
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(0.05, 0, 368000, 0, -0.05, 5808000)
@@ -65,29 +65,6 @@ def test_any_georeference_is_kept(tmp_path, crs, transform):
         with rasterio.open(tmp_path / 'a.tif') as written:
             assert written.crs == crs
             assert written.transform == transform
-
-
-def test_label_map_written_window_by_window_equals_one_written_whole(tmp_path):
-    labels = some_labels(300, 530)
-    place = {'crs': UTM, 'transform': NORTH_UP}
-    write_labels(tmp_path / 'whole.tif', labels, **place, **LEGEND)
-    with open_label_map(tmp_path / 'strips.tif', labels.shape, **place, **LEGEND) as label_map:
-        for row in range(0, 300, 256):
-            label_map.write(labels[row : row + 256])
-    assert (tmp_path / 'strips.tif').read_bytes() == (tmp_path / 'whole.tif').read_bytes()
-
-
-def test_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / 'labels.tif'
-    path.write_bytes(b'old')
-    with (
-        pytest.raises(KeyError),
-        open_label_map(path, (37, 53), crs=UTM, transform=NORTH_UP, **LEGEND) as label_map,
-    ):
-        label_map.write(some_labels(), 1)
-        raise KeyError('interrupted')
-    assert path.read_bytes() == b'old'
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize('limit', [500, 2500, 100_000])

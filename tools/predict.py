@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
-from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-from mobanet_mmseg.inference.network import NODATA
+from mobanet_mmseg.inference.maps import NODATA
+from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.preview import read_preview
 from mobanet_mmseg.inference.ranks import (
     OtherRankError,
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     files.add_argument('--rgb', help='optical raster, folder of them, or quoted pattern')
     files.add_argument('--aux', help='auxiliary raster, folder or pattern; warped if need be')
     files.add_argument('--pairs', help='CSV with the columns rgb, aux and, if wanted, out')
-    files.add_argument('--out', required=True, help='label map to write; a folder for several')
+    files.add_argument('--out', help='label map to write; a folder for several')
     files.add_argument(
         '--probabilities', action='store_true', help='also *_probabilities.tif, 1/254 a step'
     )
@@ -95,12 +95,14 @@ def parse_args() -> argparse.Namespace:
 def list_pairs(args: argparse.Namespace) -> list[Pair]:
     if (args.pairs is None) == (args.rgb is None):
         raise ValueError('Give --rgb and --aux, or --pairs with a CSV, and not both.')
-    if args.pairs is None and args.aux is None and args.modality != 'rgb':
-        raise ValueError('There is no --aux: give one, or --modality rgb to predict without.')
+    if args.out is None and args.pairs is None:
+        raise ValueError('Give --out, the label map to write.')
     if args.pairs is not None:
         pairs = read_pairs(args.pairs, args.out)
     else:
         pairs = find_pairs(args.rgb, args.aux, args.out)
+    if args.modality != 'rgb' and any(pair.aux is None for pair in pairs):
+        raise ValueError('There is no --aux: give one, or --modality rgb to predict without.')
     if args.picture is not None or args.label is not None:
         if len(pairs) > 1:
             raise ValueError(f'--picture and --label are for one raster, but {len(pairs)} came.')
@@ -161,7 +163,13 @@ def predict(args: argparse.Namespace) -> list[str]:
     main_process = is_main_process()
     if main_process:
         device = next(inferencer.model.parameters()).device
-        print(f'{len(pairs)} to predict on {device}, {inferencer.settings.tiling}', flush=True)
+        tiling = inferencer.settings.tiling
+        window, stride = (' x '.join(map(str, sides)) for sides in (tiling.window, tiling.stride))
+        print(
+            f'{len(pairs)} to predict on {device}: windows of {window} pixels, stride {stride}, '
+            f'{tiling.batch_size} at once, blend {tiling.blend or "none"}',
+            flush=True,
+        )
     columns = TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:.0f} %')
     timing = TimeElapsedColumn(), TextColumn('elapsed,'), TimeRemainingColumn(), TextColumn('left')
     failures = []

@@ -121,8 +121,8 @@ def read_with_validity(
         window: Window of the raster.
 
     Returns:
-        (h, w, number of bands) values as ``read_window`` gives them, and (h, w) bool: whether some
-        band is neither nodata nor masked, NaN or infinite.
+        (h, w, number of bands) values, floating ones NaN where a band has no data, and (h, w) bool:
+        whether some band is neither nodata nor masked, NaN or infinite.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -134,8 +134,10 @@ def read_with_validity(
     row, col, h, w = window
     inner = Window(col, row, w, h)
     values = _read(handle, bands, inner)
-    valid = _find_valid(handle, bands, inner, values).any(axis=0)
-    return np.moveaxis(values, 0, -1), valid
+    valid = _find_valid(handle, bands, inner, values)
+    if np.issubdtype(values.dtype, np.floating):
+        values[~valid] = np.nan
+    return np.moveaxis(values, 0, -1), valid.any(axis=0)
 
 
 def read_stack(
@@ -150,7 +152,8 @@ def read_stack(
     """Read one window of a tile as a stacked sample.
 
     The auxiliary raster is fitted to the optical one (see ``read_window``); its nodata, NaN and
-    infinite values become 0, after the scaling.
+    infinite values become 0, after the scaling. So do those of an optical raster of floating type,
+    whose nodata value may be -3.4e38; an integer one keeps its nodata value.
 
     Args:
         img_path: Optical raster.
@@ -171,7 +174,8 @@ def read_stack(
     """
     info = read_info(img_path)
     check_sizes(read_info(aux_path), info)
-    img = read_window(img_path, img_bands, window)
+    floating = np.issubdtype(info.dtype, np.floating)
+    img = read_window(img_path, img_bands, window, nodata_to_nan=floating)
     shape = (info.height, info.width)
     aux = read_window(aux_path, aux_bands, window, shape, nodata_to_nan=True)
     if aux_range is not None:

@@ -187,7 +187,8 @@ def value_options(info: RasterInfo, grid: RasterInfo, resampling: Resampling) ->
     options = {'resampling': resampling, 'nodata': np.nan, 'dtype': str(float_type(info))}
     if np.issubdtype(info.dtype, np.floating) and info.nodata[0] is None:
         options['src_nodata'] = np.nan
-    return options
+    # else nodata of one band counts as a value where another band has one
+    return {**options, 'UNIFIED_SRC_NODATA': 'PARTIAL'}
 
 
 def grid_options(grid: RasterInfo) -> dict[str, Any]:

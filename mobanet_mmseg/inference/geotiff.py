@@ -1,14 +1,13 @@
 """Writes label maps as indexed GeoTIFFs."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.row_writer import Layer, RowWriter, open_geotiffs
+from mobanet_mmseg.inference.row_writer import Layer, open_geotiffs
 
 
 def label_layer(
@@ -98,54 +97,3 @@ def write_labels(
     layer = label_layer(path, classes=classes, palette=palette, nodata=nodata)
     with open_geotiffs([layer], labels.shape, crs=crs, transform=transform) as (label_map,):
         label_map.write(labels[None])
-
-
-@contextmanager
-def open_label_map(
-    path: str | Path,
-    shape: tuple[int, int],
-    *,
-    crs: CRS | None,
-    transform: Affine,
-    classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
-    nodata: int = 255,
-) -> Iterator['LabelMap']:
-    """Open one label map that is written from the top down; see :func:`open_geotiffs`.
-
-    Args:
-        path: Where to write; an existing file is replaced.
-        shape: Height and width, pixels.
-        crs: Coordinate reference system, if there is one.
-        transform: From pixel to CRS coordinates.
-        classes: Name of each class.
-        palette: Red, green and blue of each class, 0 to 255.
-        nodata: Value that is no class.
-
-    Yields:
-        What takes the rows.
-    """
-    layer = label_layer(path, classes=classes, palette=palette, nodata=nodata)
-    with open_geotiffs([layer], shape, crs=crs, transform=transform) as (rows,):
-        yield LabelMap(rows)
-
-
-class LabelMap:
-    """Takes the rows of one label map.
-
-    Args:
-        rows: Writes the file.
-    """
-
-    def __init__(self, rows: RowWriter) -> None:
-        self._rows = rows
-
-    def write(self, labels: np.ndarray, band: int = 1) -> None:
-        """Write the next rows.
-
-        Args:
-            labels: Class indices (n, W) uint8.
-            band: The only one, 1.
-        """
-        assert band == 1
-        self._rows.write(labels[None])

@@ -15,10 +15,8 @@ from rasterio.vrt import WarpedVRT
 from mobanet_mmseg.datasets.rasters import AuxRange
 from mobanet_mmseg.datasets.statistics import Percentiles
 from mobanet_mmseg.inference.arrays import ArraySource, as_dataset, path_of, read_dataset
-from mobanet_mmseg.inference.maps import MapPaths
+from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
-    BYTES_OF_ONE,
-    NODATA,
     check_segmentor,
     choose_batch_size,
     select_modality,
@@ -303,6 +301,6 @@ def map_paths(
 
 def _to_floats(values: np.ndarray) -> np.ndarray:
     """Bytes to probabilities."""
-    floats = values.astype(np.float32) / BYTES_OF_ONE
+    floats = values.astype(np.float32) / PROBABILITY_1
     floats[values == NODATA] = np.nan
     return floats

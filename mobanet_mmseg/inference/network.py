@@ -10,13 +10,12 @@ from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1
 from mobanet_mmseg.inference.sweep import Network
 from mobanet_mmseg.inference.symmetries import average_over
 from mobanet_mmseg.inference.windows import Tiling
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 
-NODATA = 255
-BYTES_OF_ONE = 254  # a probability of 1, in a byte
 LARGEST_BATCH = 64
 GAIN = 1.05  # a larger batch is taken if windows get faster by this
 
@@ -152,7 +151,7 @@ def read_maps(
         return array
 
     def to_bytes(values: Tensor) -> np.ndarray:
-        return to_host((values * BYTES_OF_ONE).round())
+        return to_host((values * PROBABILITY_1).round())
 
     return Maps(
         to_host(labels),

@@ -77,8 +77,6 @@ class WarpedRows:
             'src_crs': aux.crs,
             'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
             'YSCALE': f'{1 / down}',
-            # else nodata counts as a value where another band has one
-            'UNIFIED_SRC_NODATA': 'PARTIAL',
         }
         self._source: DatasetReader | None = None
         self._vrt: WarpedVRT | None = None

@@ -36,7 +36,7 @@ WARM_UP = 20  # crops of a worker that open the files
 class LoadWholeRaster(LoadMultimodalRaster):
     """Loads a tile whole and crops it, as MMSeg's loading and RandomCrop do."""
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict) -> dict:  # noqa: D102
         row, col, height, width = results['window']
         results = super().transform({k: v for k, v in results.items() if k != 'window'})
         results['img'] = results['img'][row : row + height, col : col + width].copy()
@@ -48,7 +48,7 @@ class LoadWholeRaster(LoadMultimodalRaster):
 class LoadWholeAnnotations(LoadRasterAnnotations):
     """Loads labels whole and crops them."""
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict) -> dict:  # noqa: D102
         row, col, height, width = results['window']
         results = super().transform({k: v for k, v in results.items() if k != 'window'})
         labels = results['gt_seg_map'][row : row + height, col : col + width].copy()
@@ -109,7 +109,8 @@ def main() -> None:
     spawn = multiprocessing.get_context('spawn')  # so that no case sees another one's memory
     cases = [*windows, *whole]
     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
-        for case, row in track(zip(cases, pool.map(measure, cases)), 'Cases', len(cases)):
+        rows = zip(cases, pool.map(measure, cases), strict=True)
+        for case, row in track(rows, 'Cases', len(cases)):
             name = f'{case.kind}, {"whole tiles" if case.whole else "windows"}'
             table.add_row([name, len(case.tiles), case.workers, *row])
     print(table)
