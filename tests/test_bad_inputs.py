@@ -93,7 +93,7 @@ CASES = {
     'text file': (raw('labels', b'a b c'), REFUSED, 'labels/a.tif cannot be read as a raster'),
     'folder': (folder_instead('rgb'), REFUSED, 'are missing|is a folder where a raster is'),
     'missing labels': (lambda r: (r / 'labels/a.tif').unlink(), REFUSED, 'labels/a.tif'),
-    'link to itself': (loop, REFUSED, 'rgb/a.tif'),
+    'link to itself': (loop, REFUSED, 'rgb/a.tif (a link that leads nowhere)'),
     'complex heights': (
         pixels('dsm', DSM.astype(np.complex64)), REFUSED, 'holds complex64 numbers where real'),
     'heights all nodata': (

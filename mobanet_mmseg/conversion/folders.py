@@ -16,11 +16,17 @@ def check_folder(out: Path, written: Set[str], mark: str, overwrite: bool) -> No
         overwrite: Whether an earlier conversion is replaced.
 
     Raises:
+        OSError: If the place cannot be looked at.
         ValueError: If something would be lost.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f'{out} is a file where a folder is to be written: give another place.')
-    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    try:
+        if out.exists() and not out.is_dir():
+            raise ValueError(
+                f'{out} is a file where a folder is to be written: give another place.'
+            )
+        found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    except OSError as error:
+        raise _not_written(out, error) from error
     if found and not overwrite:
         raise ValueError(f'{out} is not empty: give --overwrite, or another folder.')
     if found and mark not in found:
@@ -49,14 +55,23 @@ def beside(out: Path) -> Iterator[Path]:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise OSError(
-                f'{out} cannot be written ({error.strerror}): check the permissions there, or '
-                'choose another place.'
-            ) from error
+            raise _not_written(out, error) from error
         yield folder
         if out.exists():
             out.replace(old)
-        folder.replace(out)
+        try:
+            folder.replace(out)
+        except OSError as error:
+            if old.exists():
+                old.replace(out)
+            raise _not_written(out, error) from error
     finally:
         for leftover in (folder, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _not_written(out: Path, error: OSError) -> OSError:
+    return OSError(
+        f'{out} could not be written ({error.strerror}): check the permissions there, or choose '
+        'another place.'
+    )

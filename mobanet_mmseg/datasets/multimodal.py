@@ -1,5 +1,6 @@
 """Any pairs of an optical and an auxiliary raster, with or without labels."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -248,9 +249,10 @@ class MultimodalSegDataset(BaseSegDataset):
 
     def _refuse_missing(self, tiles: list[dict[str, Any]]) -> None:
         paths = [path for tile in tiles for path in tile.values()]
-        missing = [path for path in paths if not Path(path).is_file()]
+        missing = [path for path in paths if not os.path.isfile(path)]
         if missing:
-            shown = ', '.join(missing[:8]) + (', ...' if len(missing) > 8 else '')
+            shown = ', '.join(map(_describe_missing, missing[:8]))
+            shown += ', ...' if len(missing) > 8 else ''
             raise FileNotFoundError(
                 f'{len(missing)} of the {len(paths)} rasters of {len(tiles)} tiles are missing: '
                 f'{shown}. Put them there, or leave their tiles out of the split.'
@@ -286,3 +288,13 @@ class MultimodalSegDataset(BaseSegDataset):
             colors = [tuple(color) for color in known['palette']]
             lookup |= {IGNORE_COLOR: IGNORE_INDEX, **dict(zip(colors, targets, strict=True))}
         return lookup
+
+
+def _describe_missing(path: str) -> str:
+    """Name a path where no file is, and why if that is not plain."""
+    if os.path.islink(path):
+        return f'{path} (a link that leads nowhere)'
+    folder = Path(path).parent
+    if os.access(folder, os.F_OK) and not os.access(folder, os.X_OK, effective_ids=True):
+        return f'{path} (its folder may not be entered)'
+    return path

@@ -90,6 +90,8 @@ def open_raster(path: str | Path) -> Handle:
         raise FileNotFoundError(
             f'{path} does not exist: check the path, or put the file there.'
         ) from None
+    except PermissionError:
+        raise ValueError(_may_not_be_read(path)) from None
     if _handles.pid != os.getpid():  # a forked worker would share the file offsets of its parent
         _handles.__init__()
     items = _handles.items
@@ -185,15 +187,21 @@ def _why_unreadable(path: str, size: int, error: RasterioIOError) -> str:
         return f'{path} is a folder where a raster is expected: give the file.'
     if size == 0:
         return f'{path} is empty (0 bytes) where a raster is expected: copy or download it again.'
-    if os.access(path, os.R_OK):
+    try:
         with Path(path).open('rb') as file:
             start = file.read(512).lower()
-        if b'<html' in start or b'<!doctype html' in start:
-            return (
-                f'{path} is a web page where a raster is expected: the download went wrong, get '
-                'the file again.'
-            )
+    except PermissionError:
+        return _may_not_be_read(path)
+    if b'<html' in start or b'<!doctype html' in start:
+        return (
+            f'{path} is a web page where a raster is expected: the download went wrong, get the '
+            'file again.'
+        )
     return (
         f'{path} cannot be read as a raster (GDAL says: {error.__cause__ or error}); a GeoTIFF is '
         'expected: copy, download or convert it again.'
     )
+
+
+def _may_not_be_read(path: str) -> str:
+    return f'{path} may not be read: give yourself the permission (chmod), or copy it elsewhere.'
