@@ -32,17 +32,8 @@ test_pipeline = [
     dict(type='LoadRasterAnnotations'),
     dict(type='PackSegInputs', meta_keys=meta_keys)
 ]
-# predictions are flipped back, so the labels are loaded after the flip and stay as they are
-tta_pipeline = [
-    dict(type='LoadMultimodalRaster'),
-    dict(
-        type='TestTimeAug',
-        transforms=[[
-            dict(type='RandomFlip', prob=0., direction='horizontal'),
-            dict(type='RandomFlip', prob=1., direction='horizontal'),
-            dict(type='RandomFlip', prob=1., direction='vertical')
-        ], [dict(type='LoadRasterAnnotations')], [dict(type='PackSegInputs', meta_keys=meta_keys)]])
-]
+# the tta_model turns and mirrors the image by itself; TestTimeAug works here, too
+tta_pipeline = test_pipeline
 train_dataloader = dict(
     batch_size=12,
     num_workers=4,
