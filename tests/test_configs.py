@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from toy import toy
 
-from mobanet_mmseg.inference.predict import load_segmentor
+from mobanet_mmseg.inference.trained import load_segmentor
 from mobanet_mmseg.models.complexity import build_without_memory
 from mobanet_mmseg.models.parameters import count_parameters
 

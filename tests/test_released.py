@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.apis import init_model
 from mmseg.registry import MODELS
 
-from mobanet_mmseg.inference.predict import load_segmentor
+from mobanet_mmseg.inference.trained import load_segmentor
 from mobanet_mmseg.models.parameters import count_parameters
 from mobanet_mmseg.models.released import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.released_weights import convert_released
