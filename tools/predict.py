@@ -21,6 +21,7 @@ from mobanet_mmseg.inference.maps import NODATA
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.preview import read_preview
 from mobanet_mmseg.inference.ranks import (
+    LostRankError,
     OtherRankError,
     agreed,
     end_ranks,
@@ -249,9 +250,8 @@ def draw(
     print(args.picture)
 
 
-def main() -> None:
-    args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+def predict_with_others(args: argparse.Namespace) -> list[str]:
+    """Predict with the processes of the launcher; gives the sentences of all."""
     failures = []
     try:
         start_ranks(args.launcher)
@@ -260,7 +260,16 @@ def main() -> None:
         pass  # the other process tells
     except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
         failures = [str(error)]
-    failures = gathered(failures)
+    return gathered(failures)
+
+
+def main() -> None:
+    args = parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        failures = predict_with_others(args)
+    except LostRankError as error:
+        sys.exit(f'error: {error}' if is_main_process() else 1)
     if is_main_process():
         for sentence in failures:
             print(f'error: {sentence}', file=sys.stderr, flush=True)

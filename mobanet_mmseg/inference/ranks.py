@@ -31,6 +31,10 @@ class OtherRankError(RuntimeError):
     """Another process has failed, and says why."""
 
 
+class LostRankError(RuntimeError):
+    """Another process has ended without saying why."""
+
+
 def start_ranks(launcher: str) -> None:
     """Join the processes that a launcher has started; only sentences are exchanged between them.
 
@@ -111,7 +115,8 @@ def agreed(value: Item) -> Item:
     """
     values = [value]
     if get_world_size() > 1:
-        distributed.broadcast_object_list(values)
+        with _in_touch():
+            distributed.broadcast_object_list(values)
     return values[0]
 
 
@@ -129,6 +134,7 @@ def failing_together() -> Iterator[None]:
     """Let no process wait for one that has failed in this block.
 
     Raises:
+        LostRankError: If another process has ended.
         OtherRankError: If another process failed; of several, the first one raises its error.
     """
     error = None
@@ -147,5 +153,17 @@ def _exchanged(value: Item) -> list[Item]:
     """One value of each process, by rank."""
     every = [value] * get_world_size()
     if get_world_size() > 1:
-        distributed.all_gather_object(every, value)
+        with _in_touch():
+            distributed.all_gather_object(every, value)
     return every
+
+
+@contextmanager
+def _in_touch() -> Iterator[None]:
+    """Say in words that a connection has closed."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostRankError(
+            f'Another process has ended ({error}): look for its message, or for a lack of memory.'
+        ) from error
