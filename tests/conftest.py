@@ -26,6 +26,33 @@ def scene(tmp_path):
 
 
 @pytest.fixture
+def noise(tmp_path):
+    """A scene of random pixels, 150 x 53, for a model whose logits depend on the window."""
+    from rank_scene import write_noisy_scene
+
+    return write_noisy_scene(tmp_path)
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Start threads in the place of processes."""
+    from rank_scene import Threads
+
+    from mobanet_mmseg.inference import ranks, together
+
+    def start(world_size: int) -> Threads:
+        made = Threads(world_size)
+        for module in (ranks, together):
+            monkeypatch.setattr(module, 'get_rank', made.rank)
+            monkeypatch.setattr(module, 'get_world_size', lambda: world_size)
+        for name in ('all_gather_object', 'broadcast_object_list'):
+            monkeypatch.setattr(ranks.distributed, name, getattr(made, name))
+        return made
+
+    return start
+
+
+@pytest.fixture
 def shared():
     """Find a file beside the repository, or skip the test with the reason."""
 

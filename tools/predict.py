@@ -1,7 +1,8 @@
 """Segment rasters of any size: python tools/predict.py CONFIG CHECKPOINT --rgb A --aux B --out C.
 
 A and B are files, folders (rasters of equal names) or quoted patterns (what the stars stand for);
---pairs names them in a CSV. Under torchrun (--launcher pytorch) the processes share the work.
+--pairs names them in a CSV. Under torchrun (--launcher pytorch) or Slurm the processes share the
+work; on several machines, all see the files and --out by the same paths.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import DictAction
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -20,9 +21,11 @@ from mobanet_mmseg.inference.maps import NODATA
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.preview import read_preview
 from mobanet_mmseg.inference.ranks import (
+    LostRankError,
     OtherRankError,
     agreed,
     end_ranks,
+    failing_together,
     gathered,
     share_items,
     start_ranks,
@@ -156,10 +159,12 @@ def load_inferencer(args: argparse.Namespace) -> MultimodalInferencer:
 
 
 def predict(args: argparse.Namespace) -> list[str]:
-    """Predict all pairs; gives the sentences of those that could not be."""
-    pairs = agreed(list_pairs(args))  # listed once, before a file appears
-    aux_range = read_range(args.aux_range)
-    inferencer = load_inferencer(args)
+    """Predict all pairs; gives this process's sentences of those that could not be."""
+    with failing_together():
+        pairs = list_pairs(args)
+        aux_range = read_range(args.aux_range)
+        inferencer = load_inferencer(args)
+    pairs = agreed(pairs)  # as the first process lists them: a file may have appeared since
     main_process = is_main_process()
     if main_process:
         device = next(inferencer.model.parameters()).device
@@ -176,7 +181,8 @@ def predict(args: argparse.Namespace) -> list[str]:
     own, alone = share_items(pairs)
     console = Console(stderr=True)
     with Progress(*columns, *timing, console=console, disable=not main_process) as progress:
-        every = progress.add_task('rasters', total=len(own), visible=len(own) > 1)
+        rasters = f'rasters{share_text()}' if alone else 'rasters'
+        every = progress.add_task(rasters, total=len(own), visible=len(own) > 1)
         for pair in own:
             try:
                 predict_pair(args, inferencer, pair, aux_range, alone, progress)
@@ -185,7 +191,12 @@ def predict(args: argparse.Namespace) -> list[str]:
             except (ValueError, OSError) as error:
                 failures.append(str(error))
             progress.advance(every)
-    return gathered(failures)
+    return failures
+
+
+def share_text() -> str:
+    """What a bar says where it shows the first process's share alone."""
+    return f' (1 of {get_world_size()} shares)' if get_world_size() > 1 else ''
 
 
 def predict_pair(
@@ -196,7 +207,7 @@ def predict_pair(
     alone: bool,
     progress: Progress,
 ) -> None:
-    task = progress.add_task(pair.rgb.name, total=None)
+    task = progress.add_task(pair.rgb.name + ('' if alone else share_text()), total=None)
     try:
         counts = inferencer.predict_file(
             pair.rgb,
@@ -239,17 +250,31 @@ def draw(
     print(args.picture)
 
 
+def predict_with_others(args: argparse.Namespace) -> list[str]:
+    """Predict with the processes of the launcher; gives the sentences of all."""
+    failures = []
+    try:
+        start_ranks(args.launcher)
+        failures = predict(args)
+    except OtherRankError:
+        pass  # the other process tells
+    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
+        failures = [str(error)]
+    return gathered(failures)
+
+
 def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    start_ranks(args.launcher)
     try:
-        failures = predict(args)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        failures = [str(error)]
+        failures = predict_with_others(args)
+    except LostRankError as error:
+        sys.exit(f'error: {error}' if is_main_process() else 1)
+    if is_main_process():
+        for sentence in failures:
+            print(f'error: {sentence}', file=sys.stderr, flush=True)
     end_ranks()
-    if failures:
-        sys.exit('\n'.join(f'error: {sentence}' for sentence in failures))
+    sys.exit(1 if failures else 0)
 
 
 if __name__ == '__main__':

@@ -30,9 +30,10 @@ from mobanet_mmseg.inference.predict import (
     predict_raster,
     predict_rows,
 )
-from mobanet_mmseg.inference.ranks import agreed, own_device, predict_raster_together
+from mobanet_mmseg.inference.ranks import own_device
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.symmetries import SYMMETRIES
+from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
 from mobanet_mmseg.inference.windows import plan_strips
 
@@ -121,7 +122,7 @@ class MultimodalInferencer:
         symmetries = (0,) if tta is None else SYMMETRIES[tta]
         self.settings = Settings(tiling, symmetries, AMP_TYPES[amp])
         if batch_size == 'auto':
-            batch_size = agreed(self._fastest_batch_size())
+            batch_size = self._fastest_batch_size()
         if batch_size is not None:
             self.settings = replace(self.settings, tiling=replace(tiling, batch_size=batch_size))
 
@@ -188,7 +189,9 @@ class MultimodalInferencer:
     ) -> np.ndarray:
         """Predict a pair of files of any size into GeoTIFFs on the optical one's grid.
 
-        Only the strip in work is held in memory. Processes of a launcher share the strips.
+        Only the strip in work is held in memory. The processes of a launcher
+        (:func:`~mobanet_mmseg.inference.ranks.start_ranks`) share the strips: all of them make this
+        call, and write to a disk that all can reach.
 
         Args:
             rgb: Optical raster.
@@ -212,12 +215,19 @@ class MultimodalInferencer:
             ValueError: If the rasters do not fit each other or the model.
         """
         paths = map_paths(out, probabilities=probabilities, confidence=confidence, cog=cog)
-        inputs = [Path(path).resolve() for path in (rgb, aux) if path is not None]
-        for path in (paths.labels, paths.probabilities, paths.confidence):
-            if path is not None and path.resolve() in inputs:
-                raise ValueError(f'{path} is an input and would be overwritten: give another name.')
-        with self.open_pair(rgb, aux, aux_range) as pair:
-            run = predict_raster if alone else predict_raster_together
+
+        def open_pair(aux_range: Range) -> PairReader:
+            inputs = [Path(path).resolve() for path in (rgb, aux) if path is not None]
+            for path in (paths.labels, paths.probabilities, paths.confidence):
+                if path is not None and path.resolve() in inputs:
+                    raise ValueError(
+                        f'{path} is an input and would be overwritten: give another name.'
+                    )
+            return self.open_pair(rgb, aux, aux_range)
+
+        opened = open_pair(aux_range) if alone else opened_together(open_pair, aux_range)
+        run = predict_raster if alone else predict_raster_together
+        with opened as pair:
             return run(self.model, pair, paths, self.settings, advance)
 
     def open_pair(

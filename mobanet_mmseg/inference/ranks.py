@@ -1,33 +1,28 @@
-"""Predicts one raster in several processes, which share its strips; the first one joins them."""
+"""The processes of a launcher, which share the work and end together.
+
+Each collective call is reached by all processes or by none: what may fail in one of them alone
+stands in a block of ``failing_together``.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from datetime import timedelta
 from typing import TypeVar
 
-import numpy as np
-import rasterio
 import torch
 from mmengine.dist import get_rank, get_world_size, init_dist
-from mmseg.models import EncoderDecoder
-from rasterio.windows import Window
 from torch import distributed
 
-from mobanet_mmseg.inference.maps import MapPaths
-from mobanet_mmseg.inference.network import Maps
-from mobanet_mmseg.inference.predict import (
-    Advance,
-    Settings,
-    Source,
-    predict_raster,
-    predict_rows,
-    write_rows,
-)
-from mobanet_mmseg.inference.windows import plan_strips, share_strips
-
-ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
+# processes wait for the slowest one's share, or rasters, far longer than torch's 30 minutes; one
+# that has died is found at once, as its connections close
+PATIENCE = timedelta(days=7)
+# what each launcher says in the environment
+LAUNCHERS = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'MASTER_ADDR'),
+}
 
 Item = TypeVar('Item')
 
@@ -36,23 +31,54 @@ class OtherRankError(RuntimeError):
     """Another process has failed, and says why."""
 
 
+class LostRankError(RuntimeError):
+    """Another process has ended without saying why."""
+
+
 def start_ranks(launcher: str) -> None:
     """Join the processes that a launcher has started; only sentences are exchanged between them.
+
+    Each process of a machine gets a GPU of its own as its current device, as far as there are some.
 
     Args:
         launcher: ``'none'``, ``'pytorch'`` (torchrun, with or without GPUs), ``'slurm'`` or
             ``'mpi'`` (both by MMEngine, which needs a GPU per process).
+
+    Raises:
+        ValueError: If another launcher, or none, has started this process, or it lacks a GPU.
     """
-    if launcher == 'pytorch':
-        # MMEngine would ask for a GPU here
-        distributed.init_process_group('gloo')
-    elif launcher != 'none':
-        init_dist(launcher, backend='gloo')
+    if launcher == 'none':
+        count = int(os.environ.get('WORLD_SIZE', 1))
+        if count > 1 and distributed.is_torchelastic_launched():
+            raise ValueError(
+                f'torchrun has started {count} processes, each of which would do all the work: '
+                'give --launcher pytorch.'
+            )
+        return
+    missing = [name for name in LAUNCHERS[launcher] if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} finds no {", ".join(missing)} in the environment: start the '
+            'processes with torchrun (pytorch), srun (slurm) or mpirun (mpi), or leave it out.'
+        )
+    gpus = torch.cuda.device_count()
+    if launcher == 'pytorch':  # not by MMEngine, which would ask for a GPU here, too
+        if gpus:
+            torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', 0)) % gpus)
+        distributed.init_process_group('gloo', timeout=PATIENCE)
+    elif not gpus:
+        raise ValueError(
+            f'--launcher {launcher} is for GPUs, and torch sees none: start torchrun on each '
+            'machine, with --launcher pytorch.'
+        )
+    else:
+        init_dist(launcher, backend='gloo', timeout=PATIENCE.total_seconds())
 
 
 def end_ranks() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, once all have come here."""
     if distributed.is_initialized():
+        distributed.barrier()  # a launcher ends all processes as soon as one has failed
         distributed.destroy_process_group()
 
 
@@ -60,13 +86,11 @@ def own_device(device: str) -> str:
     """Name the device of this process.
 
     Args:
-        device: ``'auto'`` for a GPU if there is one, and for each process of a machine its own.
+        device: ``'auto'`` for the current GPU if there is one.
     """
     if device != 'auto':
         return device
-    if not torch.cuda.is_available():
-        return 'cpu'
-    return f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
+    return f'cuda:{torch.cuda.current_device()}' if torch.cuda.is_available() else 'cpu'
 
 
 def share_items(items: Sequence[Item]) -> tuple[Sequence[Item], bool]:
@@ -91,7 +115,8 @@ def agreed(value: Item) -> Item:
     """
     values = [value]
     if get_world_size() > 1:
-        distributed.broadcast_object_list(values)
+        with _in_touch():
+            distributed.broadcast_object_list(values)
     return values[0]
 
 
@@ -101,10 +126,7 @@ def gathered(values: list[Item]) -> list[Item]:
     Args:
         values: This process's.
     """
-    every = [values] * get_world_size()
-    if get_world_size() > 1:
-        distributed.all_gather_object(every, values)
-    return [value for each in every for value in each]
+    return [value for each in _exchanged(values) for value in each]
 
 
 @contextmanager
@@ -112,109 +134,36 @@ def failing_together() -> Iterator[None]:
     """Let no process wait for one that has failed in this block.
 
     Raises:
-        OtherRankError: If another process failed.
+        LostRankError: If another process has ended.
+        OtherRankError: If another process failed; of several, the first one raises its error.
     """
     error = None
     try:
         yield
     except Exception as raised:  # raised again, once the others know
         error = raised
-    sentences = [None] * get_world_size()
-    if get_world_size() > 1:
-        distributed.all_gather_object(sentences, None if error is None else str(error))
-    if error is not None:
-        raise error
-    for rank, sentence in enumerate(sentences):
+    for rank, sentence in enumerate(_exchanged(None if error is None else str(error))):
+        if sentence is not None and rank == get_rank():
+            raise error
         if sentence is not None:
-            raise OtherRankError(f'process {rank} has failed: {sentence}')
+            raise OtherRankError(f'process {rank} has failed: {sentence}') from error
 
 
-def predict_raster_together(
-    model: EncoderDecoder,
-    source: Source,
-    paths: MapPaths,
-    settings: Settings,
-    advance: Advance = lambda rows, total: None,
-) -> np.ndarray:
-    """Predict one raster in all processes, byte for byte as in one.
+def _exchanged(value: Item) -> list[Item]:
+    """One value of each process, by rank."""
+    every = [value] * get_world_size()
+    if get_world_size() > 1:
+        with _in_touch():
+            distributed.all_gather_object(every, value)
+    return every
 
-    Each predicts its strips into hidden files beside the goal, on a disk that all can reach; the
-    first one joins them.
 
-    Args:
-        model: The same segmentor in each process.
-        source: The same raster.
-        paths: What to write, and where.
-        settings: The same settings.
-        advance: Told how many rows this process has predicted since its last call, and how many
-            it answers for.
-
-    Returns:
-        (256,) number of pixels of each label; in the other processes, those of their share.
-
-    Raises:
-        OSError: If a file cannot be written.
-        OtherRankError: If another process failed.
-        ValueError: If a raster is damaged, or its bands do not fit the model.
-    """
-    world_size = get_world_size()
-    if world_size == 1:
-        return predict_raster(model, source, paths, settings, advance)
-    info, legend = source.info, model.dataset_meta
-    strips = plan_strips(info.height, info.width, settings.tiling)
-    shares = [share_strips(strips, rank, world_size) for rank in range(world_size)]
-    parts = [_part(paths, rank) for rank in range(world_size)]
-    own = shares[get_rank()]
-    wanted = {
-        'probabilities': paths.probabilities is not None,
-        'confidence': paths.confidence is not None,
-    }
+@contextmanager
+def _in_touch() -> Iterator[None]:
+    """Say in words that a connection has closed."""
     try:
-        counts = np.zeros(256, np.int64)
-        with failing_together():
-            if own:
-                rows = predict_rows(model, source, settings, own, **wanted)
-                height = own[-1].done[1] - own[0].done[0]
-                part_info = replace(info, height=height)
-                counts = write_rows(rows, parts[get_rank()], part_info, legend, advance)
-        with failing_together():
-            if get_rank() == 0:
-                done = [part for part, share in zip(parts, shares, strict=True) if share]
-                counts = write_rows(_joined(done), paths, info, legend)
-    finally:
-        for path in _files(parts[get_rank()]):
-            path.unlink(missing_ok=True)
-    return counts
-
-
-def _part(paths: MapPaths, rank: int) -> MapPaths:
-    """Where a process puts its share."""
-
-    def beside(path: Path | None) -> Path | None:
-        return None if path is None else path.with_name(f'.{path.name}.rank{rank}.part')
-
-    return MapPaths(beside(paths.labels), beside(paths.probabilities), beside(paths.confidence))
-
-
-def _files(paths: MapPaths) -> list[Path]:
-    every = (paths.labels, paths.probabilities, paths.confidence)
-    return [path for path in every if path is not None]
-
-
-def _joined(parts: Sequence[MapPaths]) -> Iterator[Maps]:
-    """Read the shares again, from the top."""
-    for part in parts:
-        with rasterio.open(part.labels) as labels:
-            height, width = labels.shape
-        for row in range(0, height, ROWS_AT_ONCE):
-            window = Window(0, row, width, min(ROWS_AT_ONCE, height - row))
-            yield Maps(
-                _read(part.labels, window)[0],
-                None if part.probabilities is None else _read(part.probabilities, window),
-                None if part.confidence is None else _read(part.confidence, window)[0],
-            )
-
-
-def _read(path: Path, window: Window) -> np.ndarray:
-    with rasterio.open(path) as raster:
-        return raster.read(window=window)
+        yield
+    except RuntimeError as error:
+        raise LostRankError(
+            f'Another process has ended ({error}): look for its message, or for a lack of memory.'
+        ) from error

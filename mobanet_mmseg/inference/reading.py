@@ -84,6 +84,11 @@ class PairReader(AbstractContextManager):
                 self._warped.close()  # the thread that reads the rows opens its own
             self._aux = _Chunks(self._warped.read, self._warped.step, height)
 
+    @property
+    def aux_range(self) -> AuxRange | None:
+        """The values that become 0 and 1, found if they were asked for by name."""
+        return self._scaling
+
     def __exit__(self, *error: object) -> None:
         """Close the reader."""
         self.close()

@@ -189,10 +189,8 @@ class RowWriter:
                 raise OSError('it reads back other pixels than were written')
 
     def check_goal(self) -> None:
-        """Refuse a folder in the place of the file, which a file cannot replace."""
-        with _writing(self.layer.path):
-            if self.layer.path.is_dir():
-                raise IsADirectoryError('it is a folder')
+        """Refuse a folder in the place of the file."""
+        check_goal(self.layer.path)
 
     def publish(self) -> None:
         """Give the file its name."""
@@ -261,6 +259,34 @@ class RowWriter:
             **({'overview_count': levels} if levels else {'overviews': 'none'}),
             bigtiff='if_safer',
         )
+
+
+def check_goal(path: Path) -> None:
+    """Refuse a folder in the place of a file, which a file cannot replace.
+
+    Args:
+        path: Where a file is to be written.
+
+    Raises:
+        OSError: If there is a folder.
+    """
+    with _writing(path):
+        if path.is_dir():
+            raise IsADirectoryError('it is a folder')
+
+
+def touch(path: Path) -> None:
+    """Make an empty file, and the folders above it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
 @contextmanager
