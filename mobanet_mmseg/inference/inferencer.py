@@ -1,5 +1,6 @@
 """The Python face of prediction: a trained model that takes arrays, files and open rasters."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,10 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
+from mobanet_mmseg.datasets.placement import find_misplacement
 from mobanet_mmseg.datasets.rasters import AuxRange
 from mobanet_mmseg.datasets.statistics import Percentiles
-from mobanet_mmseg.inference.arrays import ArraySource, as_dataset, path_of, read_dataset
+from mobanet_mmseg.inference.arrays import ArraySource, path_of, read_image
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
     check_segmentor,
@@ -32,7 +34,7 @@ from mobanet_mmseg.inference.predict import (
 )
 from mobanet_mmseg.inference.ranks import agreed, own_device, predict_raster_together
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.symmetries import SYMMETRIES
+from mobanet_mmseg.inference.symmetries import choose_symmetries
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
 from mobanet_mmseg.inference.windows import plan_strips
 
@@ -118,7 +120,9 @@ class MultimodalInferencer:
         tiling = tiling_for(self.model, window=window, stride=stride)
         if blend is not None:
             tiling = replace(tiling, blend=None if blend == 'none' else blend)
-        symmetries = (0,) if tta is None else SYMMETRIES[tta]
+        symmetries = (0,) if tta is None else choose_symmetries(tta)
+        if amp not in AMP_TYPES:
+            raise ValueError(f"amp={amp!r}; it is 'bf16', 'fp16' or None.")
         self.settings = Settings(tiling, symmetries, AMP_TYPES[amp])
         if batch_size == 'auto':
             batch_size = agreed(self._fastest_batch_size())
@@ -155,10 +159,10 @@ class MultimodalInferencer:
             FileNotFoundError: If a file is missing.
             ValueError: If the images do not fit each other or the model.
         """
-        source = self._source(rgb, aux, aux_range)
-        strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
         wanted = {'probabilities': probabilities, 'confidence': confidence}
-        rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
+        with self._source(rgb, aux, aux_range) as source:
+            strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
+            rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
         labels, shares, certainty = (
             None if parts[0] is None else np.concatenate(parts, axis=-2)
             for parts in zip(*rows, strict=True)
@@ -240,8 +244,10 @@ class MultimodalInferencer:
         self._check_aux(aux)
         return PairReader(rgb, aux, **self._reading(aux_range))
 
-    def _source(self, rgb: Image, aux: Image | None, aux_range: Range) -> Source:
-        """Read a pair of images of any kind; files are read as they are predicted."""
+    def _source(
+        self, rgb: Image, aux: Image | None, aux_range: Range
+    ) -> AbstractContextManager[Source]:
+        """Open a pair of images of any kind; files are read as they are predicted."""
         self._check_aux(aux)
         rgb, aux = (
             path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
@@ -249,17 +255,18 @@ class MultimodalInferencer:
         )
         if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
             return self.open_pair(rgb, aux, aux_range)
-        options = self._reading(aux_range)
-        place = {}
+        reading = self._reading(aux_range)
+        info = other = None
         if not isinstance(rgb, np.ndarray):
-            with as_dataset(rgb) as dataset:
-                rgb = read_dataset(dataset, options['img_bands'])
-                place = {'crs': dataset.crs, 'transform': dataset.transform}
+            rgb, info = read_image(rgb, reading['img_bands'])
         if aux is not None and not isinstance(aux, np.ndarray):
-            with as_dataset(aux) as dataset:
-                aux = read_dataset(dataset, options['aux_bands'])
-        kind = {'num_channels': self.num_channels, 'aux_range': options['aux_range']}
-        return ArraySource(rgb, aux, **kind, **place)
+            aux, other = read_image(aux, reading['aux_bands'])
+        apart = None if info is None or other is None else find_misplacement(other, info)
+        if apart:
+            raise ValueError(f'{apart}: give two files, of which one is warped, or one grid.')
+        channels = len(reading['img_bands']), len(reading['aux_bands'])
+        grid = {'channels': channels, 'aux_range': reading['aux_range'], 'info': info}
+        return nullcontext(ArraySource(rgb, aux, **grid))
 
     def _check_aux(self, aux: Image | None) -> None:
         if aux is None and self.modality != 'rgb':
