@@ -93,6 +93,8 @@ MISTAKES = {
     'other split': (RGB[..., :2], np.dstack([HEIGHTS] * 2), {}, 'have 2 and 2 channels'),
     'one channel alone': (RGB[..., :1], None, {}, 'have 1 and 1 channels'),
     'other size': (RGB, HEIGHTS[:, :6], {}, '5 x 7 pixels and the auxiliary one 5 x 6'),
+    'complex': (RGB, HEIGHTS + 1j, {}, 'holds complex64 values where real numbers'),
+    'words': (RGB.astype(str), HEIGHTS, {}, 'where real numbers are expected'),
     'flat': (RGB, HEIGHTS * 0, {'aux_range': 'tile'}, 'no two different numbers'),
     'empty': (RGB, HEIGHTS * np.nan, {'aux_range': 'tile'}, 'no two different numbers'),
     'no range': (RGB, HEIGHTS, {'aux_range': 'tiles'}, "aux_range='tiles': give 'tile'"),

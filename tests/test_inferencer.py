@@ -376,6 +376,15 @@ def test_missing_file_beside_an_array_is_named(scene, arrays):
         known(scene)(arrays[0], 'none.tif')
 
 
+@pytest.mark.parametrize('image', [None, [[1.0]], torch.ones(37, 53)], ids=type)
+def test_what_is_no_image_is_named(scene, image):
+    with pytest.raises(ValueError, match=f'An image is a {type(image).__name__}: give a numpy'):
+        known(scene)(image, scene['aux'])
+    if image is not None:
+        with pytest.raises(ValueError, match=f'An image is a {type(image).__name__}: give a nu'):
+            known(scene)(scene['rgb'], image)
+
+
 def test_bands_are_those_of_the_config(scene):
     options = {'test_dataloader.dataset.img_bands': (3, 2, 1)}
     model = known(scene, cfg_options=options)

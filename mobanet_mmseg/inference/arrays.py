@@ -44,6 +44,12 @@ class ArraySource:
                 f'The arrays are of shape {found}: give an optical one of (H, W, C) and an '
                 'auxiliary one of (H, W) or (H, W, C).'
             )
+        for array in (rgb,) if aux is None else (rgb, aux):
+            if array.dtype.kind not in 'biuf':
+                raise ValueError(
+                    f'An array holds {array.dtype} values where real numbers are expected: give '
+                    'integers or floats.'
+                )
         height, width, count = rgb.shape
         if aux is None:
             aux, aux_range = np.zeros((height, width, channels[1]), np.float32), None

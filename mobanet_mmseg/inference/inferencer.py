@@ -249,6 +249,12 @@ class MultimodalInferencer:
     ) -> AbstractContextManager[Source]:
         """Open a pair of images of any kind; files are read as they are predicted."""
         self._check_aux(aux)
+        for image in (rgb,) if aux is None else (rgb, aux):
+            if not isinstance(image, Image):
+                raise ValueError(
+                    f'An image is a {type(image).__name__}: give a numpy array, a path or an open '
+                    'rasterio dataset.'
+                )
         rgb, aux = (
             path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
             for image in (rgb, aux)
