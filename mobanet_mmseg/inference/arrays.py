@@ -1,6 +1,7 @@
-"""Images that are in memory, read row by row as rasters are."""
+"""Images of any kind, those in memory too, read row by row as rasters are."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
+from mobanet_mmseg.datasets.placement import find_misplacement
 from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
 from mobanet_mmseg.datasets.rasters import AuxRange, RasterInfo, check_bands, read_info
 from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges, is_percentile
+from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.modalities import scale_aux, stack_modalities
+
+Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 
 
 class ArraySource:
@@ -91,6 +96,52 @@ class ArraySource:
         """
         rows = np.ascontiguousarray(self._pixels[first:last].transpose(2, 0, 1))
         return rows, self._valid[first:last]
+
+
+def open_images(
+    rgb: Image,
+    aux: Image | None,
+    *,
+    img_bands: Sequence[int],
+    aux_bands: Sequence[int],
+    aux_range: str | Percentiles | AuxRange | None,
+) -> AbstractContextManager[PairReader | ArraySource]:
+    """Open a pair of images of any kind; two files are read as they are predicted.
+
+    Args:
+        rgb: Optical image.
+        aux: Auxiliary image; None for one that is 0.
+        img_bands: Bands of an optical raster, counted from 1; as many channels has an array.
+        aux_bands: Bands of an auxiliary raster, likewise.
+        aux_range: As a dataset gets it.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the images are none, or do not fit each other or the model.
+    """
+    for image in (rgb,) if aux is None else (rgb, aux):
+        if not isinstance(image, Image):
+            raise ValueError(
+                f'An image is a {type(image).__name__}: give a numpy array, a path or an open '
+                'rasterio dataset.'
+            )
+    rgb, aux = (
+        path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
+        for image in (rgb, aux)
+    )
+    if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
+        bands = {'img_bands': img_bands, 'aux_bands': aux_bands}
+        return PairReader(rgb, aux, **bands, aux_range=aux_range)
+    info = other = None
+    if not isinstance(rgb, np.ndarray):
+        rgb, info = read_image(rgb, img_bands)
+    if aux is not None and not isinstance(aux, np.ndarray):
+        aux, other = read_image(aux, aux_bands)
+    apart = None if info is None or other is None else find_misplacement(other, info)
+    if apart:
+        raise ValueError(f'{apart}: give two files, of which one is warped, or one grid.')
+    channels = len(img_bands), len(aux_bands)
+    return nullcontext(ArraySource(rgb, aux, channels=channels, aux_range=aux_range, info=info))
 
 
 def read_image(

@@ -1,6 +1,5 @@
 """The Python face of prediction: a trained model that takes arrays, files and open rasters."""
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +8,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from rasterio.crs import CRS
-from rasterio.io import DatasetReader
 from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 
-from mobanet_mmseg.datasets.placement import find_misplacement
 from mobanet_mmseg.datasets.rasters import AuxRange
 from mobanet_mmseg.datasets.statistics import Percentiles
-from mobanet_mmseg.inference.arrays import ArraySource, path_of, read_image
+from mobanet_mmseg.inference.arrays import Image, open_images
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
     check_segmentor,
@@ -28,7 +24,6 @@ from mobanet_mmseg.inference.network import (
 from mobanet_mmseg.inference.predict import (
     Advance,
     Settings,
-    Source,
     predict_raster,
     predict_rows,
 )
@@ -38,7 +33,6 @@ from mobanet_mmseg.inference.symmetries import choose_symmetries
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
 from mobanet_mmseg.inference.windows import plan_strips
 
-Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 Range = str | Percentiles | AuxRange | None
 
 AMP_TYPES = {None: None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -160,7 +154,8 @@ class MultimodalInferencer:
             ValueError: If the images do not fit each other or the model.
         """
         wanted = {'probabilities': probabilities, 'confidence': confidence}
-        with self._source(rgb, aux, aux_range) as source:
+        self._check_aux(aux)
+        with open_images(rgb, aux, **self._reading(aux_range)) as source:
             strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
             rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
         labels, shares, certainty = (
@@ -243,36 +238,6 @@ class MultimodalInferencer:
         """
         self._check_aux(aux)
         return PairReader(rgb, aux, **self._reading(aux_range))
-
-    def _source(
-        self, rgb: Image, aux: Image | None, aux_range: Range
-    ) -> AbstractContextManager[Source]:
-        """Open a pair of images of any kind; files are read as they are predicted."""
-        self._check_aux(aux)
-        for image in (rgb,) if aux is None else (rgb, aux):
-            if not isinstance(image, Image):
-                raise ValueError(
-                    f'An image is a {type(image).__name__}: give a numpy array, a path or an open '
-                    'rasterio dataset.'
-                )
-        rgb, aux = (
-            path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
-            for image in (rgb, aux)
-        )
-        if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
-            return self.open_pair(rgb, aux, aux_range)
-        reading = self._reading(aux_range)
-        info = other = None
-        if not isinstance(rgb, np.ndarray):
-            rgb, info = read_image(rgb, reading['img_bands'])
-        if aux is not None and not isinstance(aux, np.ndarray):
-            aux, other = read_image(aux, reading['aux_bands'])
-        apart = None if info is None or other is None else find_misplacement(other, info)
-        if apart:
-            raise ValueError(f'{apart}: give two files, of which one is warped, or one grid.')
-        channels = len(reading['img_bands']), len(reading['aux_bands'])
-        grid = {'channels': channels, 'aux_range': reading['aux_range'], 'info': info}
-        return nullcontext(ArraySource(rgb, aux, **grid))
 
     def _check_aux(self, aux: Image | None) -> None:
         if aux is None and self.modality != 'rgb':
