@@ -1,14 +1,16 @@
 """A pair of rasters whose label map is known by hand, and a segmentor that gives it."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,3 +91,37 @@ def write_scene(tmp_path: Path) -> dict:
     content = {'state_dict': {'gain': torch.ones(4, 1, 1)}, 'meta': {'dataset_meta': META}}
     torch.save(content, paths['checkpoint'])
     return {**paths, 'expected': expected}
+
+
+def write_raster(path: Path, pixels: np.ndarray, **place) -> Path:
+    """Write (bands, H, W) pixels as a GeoTIFF."""
+    count, height, width = pixels.shape
+    profile = {'driver': 'GTiff', 'count': count, 'height': height, 'width': width}
+    with (
+        warnings.catch_warnings(),
+        rasterio.open(path, 'w', **profile, dtype=pixels.dtype, **place) as raster,
+    ):
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        raster.write(pixels)
+    return path
+
+
+def read_raster(path: Path) -> np.ndarray:
+    """Read the (bands, H, W) pixels of a raster."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(path) as raster:
+            return raster.read()
+
+
+def write_trained(folder: Path, model: dict, dataset: dict | None = None) -> tuple[Path, Path]:
+    """Write a config and a checkpoint of a model with random weights."""
+    config, checkpoint = folder / 'trained.py', folder / 'trained.pth'
+    content = {'default_scope': 'mmseg', 'model': model}
+    content['test_dataloader'] = {'dataset': dataset or DATASET}
+    Config(content).dump(config)
+    weights = MODELS.build(Config(content).model).state_dict()
+    count = model['decode_head']['num_classes']
+    legend = {'classes': CLASSES[:count], 'palette': PALETTE[:count]}
+    torch.save({'state_dict': weights, 'meta': {'dataset_meta': legend}}, checkpoint)
+    return config, checkpoint

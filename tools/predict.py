@@ -16,6 +16,7 @@ from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mobanet_mmseg.datasets.rasters import read_info
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
@@ -96,7 +97,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def list_pairs(args: argparse.Namespace) -> list[Pair]:
-    if (args.pairs is None) == (args.rgb is None):
+    if (args.pairs is None) == (args.rgb is None) or (args.pairs and args.aux):
         raise ValueError('Give --rgb and --aux, or --pairs with a CSV, and not both.')
     if args.out is None and args.pairs is None:
         raise ValueError('Give --out, the label map to write.')
@@ -112,6 +113,8 @@ def list_pairs(args: argparse.Namespace) -> list[Pair]:
         if args.picture is None:
             raise ValueError('--label is drawn into a picture: give --picture too.')
         check_ending(args.picture)
+        if args.label is not None:
+            read_info(args.label)  # before anything is predicted
     if args.skip_existing:
         pairs = [pair for pair in pairs if not pair.out.exists()]
     return pairs
@@ -179,8 +182,9 @@ def predict(args: argparse.Namespace) -> list[str]:
     timing = TimeElapsedColumn(), TextColumn('elapsed,'), TimeRemainingColumn(), TextColumn('left')
     failures = []
     own, alone = share_items(pairs)
-    console = Console(stderr=True)
-    with Progress(*columns, *timing, console=console, disable=not main_process) as progress:
+    # else what is printed would go where the progress goes, also if only that is a terminal
+    shown = {'console': Console(stderr=True), 'redirect_stdout': sys.stdout.isatty()}
+    with Progress(*columns, *timing, **shown, disable=not main_process) as progress:
         rasters = f'rasters{share_text()}' if alone else 'rasters'
         every = progress.add_task(rasters, total=len(own), visible=len(own) > 1)
         for pair in own:

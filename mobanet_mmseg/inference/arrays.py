@@ -1,32 +1,34 @@
-"""Images that are in memory, read row by row as rasters are."""
+"""Images of any kind, those in memory too, read row by row as rasters are."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.crs import CRS
+from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
-from mobanet_mmseg.datasets.raster_files import RasterInfo
-from mobanet_mmseg.datasets.rasters import AuxRange
-from mobanet_mmseg.datasets.statistics import Percentiles, is_percentile
+from mobanet_mmseg.datasets.placement import find_misplacement
+from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
+from mobanet_mmseg.datasets.rasters import AuxRange, RasterInfo, check_bands, read_info
+from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges, is_percentile
+from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.modalities import scale_aux, stack_modalities
+
+Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 
 
 class ArraySource:
-    """A pair of arrays as a stacked sample.
+    """A pair of arrays as a stacked sample; of masked arrays, what is masked is no data.
 
     Args:
         rgb: Optical image (H, W, C1), all of whose channels the model gets, in its order.
         aux: Auxiliary image (H, W) or (H, W, C2), likewise; None for one that is 0.
-        num_channels: Channels of the stacked sample.
+        channels: Optical and auxiliary channels that the model gets, C1 and C2.
         aux_range: As a dataset gets it: ``'tile'``, ``('percentile', 1, 99)``, (low, high) or None.
-        crs: Coordinate reference system, if there is one.
-        transform: From pixel to CRS coordinates.
+        info: Grid of the optical image, if it lies on one.
 
     Raises:
         ValueError: If the arrays do not fit each other or the model, or have no range.
@@ -37,10 +39,9 @@ class ArraySource:
         rgb: np.ndarray,
         aux: np.ndarray | None,
         *,
-        num_channels: int,
+        channels: tuple[int, int],
         aux_range: str | Percentiles | AuxRange | None,
-        crs: CRS | None = None,
-        transform: Affine | None = None,
+        info: RasterInfo | None = None,
     ) -> None:
         if rgb.ndim != 3 or (aux is not None and aux.ndim not in (2, 3)):
             found = rgb.shape if aux is None else f'{rgb.shape} and {aux.shape}'
@@ -48,30 +49,40 @@ class ArraySource:
                 f'The arrays are of shape {found}: give an optical one of (H, W, C) and an '
                 'auxiliary one of (H, W) or (H, W, C).'
             )
-        height, width, channels = rgb.shape
+        for array in (rgb,) if aux is None else (rgb, aux):
+            if array.dtype.kind not in 'biuf':
+                raise ValueError(
+                    f'An array holds {array.dtype} values where real numbers are expected: give '
+                    'integers or floats.'
+                )
+        height, width, count = rgb.shape
         if aux is None:
-            scaled = np.zeros((height, width, num_channels - channels), np.float32)
-        else:
-            scaled = _scale(np.atleast_3d(aux), aux_range)
-        found = channels + scaled.shape[-1]
-        if found != num_channels:
+            aux, aux_range = np.zeros((height, width, channels[1]), np.float32), None
+        elif aux.ndim == 2:
+            aux = aux[..., None]
+        if (count, aux.shape[-1]) != channels:
             raise ValueError(
-                f'The arrays have {channels} and {scaled.shape[-1]} channels, the model takes '
-                f'{num_channels} together: give those that it was trained on, in their order.'
+                f'The arrays have {count} and {aux.shape[-1]} channels, the model takes '
+                f'{channels[0]} optical and {channels[1]} auxiliary ones: give (H, W, C) arrays of '
+                'those that it was trained on, in their order.'
             )
-        self.info = RasterInfo(
+        self.info = info or RasterInfo(
             path='the optical array',
             height=height,
             width=width,
-            count=channels,
+            count=count,
             dtype=str(rgb.dtype),
-            crs=crs,
-            transform=transform or Affine.identity(),
-            nodata=(None,) * channels,
+            crs=None,
+            transform=Affine.identity(),
+            nodata=(None,) * count,
         )
-        self.num_channels = num_channels
-        self._pixels = stack_modalities(rgb, scaled)
-        self._valid = np.isfinite(rgb).any(axis=-1)
+        self.num_channels = sum(channels)
+        valid = np.isfinite(np.ma.getdata(rgb)) & ~np.ma.getmaskarray(rgb)
+        self._valid = valid.any(axis=-1)
+        rgb = np.ma.getdata(rgb)
+        if np.issubdtype(rgb.dtype, np.floating):  # integers keep their value, as from a file
+            rgb = np.where(valid, rgb, 0)
+        self._pixels = stack_modalities(rgb, _scale(aux, aux_range))
 
     def read_rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Give some rows.
@@ -87,50 +98,117 @@ class ArraySource:
         return rows, self._valid[first:last]
 
 
-def read_dataset(dataset: DatasetReader, bands: Sequence[int]) -> np.ndarray:
-    """Read an open raster whole.
+def open_images(
+    rgb: Image,
+    aux: Image | None,
+    *,
+    img_bands: Sequence[int],
+    aux_bands: Sequence[int],
+    aux_range: str | Percentiles | AuxRange | None,
+) -> AbstractContextManager[PairReader | ArraySource]:
+    """Open a pair of images of any kind; two files are read as they are predicted.
 
     Args:
-        dataset: The raster.
+        rgb: Optical image.
+        aux: Auxiliary image; None for one that is 0.
+        img_bands: Bands of an optical raster, counted from 1; as many channels has an array.
+        aux_bands: Bands of an auxiliary raster, likewise.
+        aux_range: As a dataset gets it.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the images are none, or do not fit each other or the model.
+    """
+    for image in (rgb,) if aux is None else (rgb, aux):
+        if not isinstance(image, Image):
+            raise ValueError(
+                f'An image is a {type(image).__name__}: give a numpy array, a path or an open '
+                'rasterio dataset.'
+            )
+    rgb, aux = (
+        path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
+        for image in (rgb, aux)
+    )
+    if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
+        bands = {'img_bands': img_bands, 'aux_bands': aux_bands}
+        return PairReader(rgb, aux, **bands, aux_range=aux_range)
+    info = other = None
+    if not isinstance(rgb, np.ndarray):
+        rgb, info = read_image(rgb, img_bands)
+    if aux is not None and not isinstance(aux, np.ndarray):
+        aux, other = read_image(aux, aux_bands)
+    apart = None if info is None or other is None else find_misplacement(other, info)
+    if apart:
+        raise ValueError(f'{apart}: give two files, of which one is warped, or one grid.')
+    channels = len(img_bands), len(aux_bands)
+    return nullcontext(ArraySource(rgb, aux, channels=channels, aux_range=aux_range, info=info))
+
+
+def read_image(
+    image: str | Path | DatasetReader | WarpedVRT, bands: Sequence[int]
+) -> tuple[np.ma.MaskedArray, RasterInfo]:
+    """Read a raster whole, a file or an open one, which stays open.
+
+    Args:
+        image: The raster.
         bands: Numbers of the bands, counted from 1.
 
     Returns:
-        (H, W, C) float32, NaN where there is no data.
-    """
-    values = dataset.read(list(bands), masked=True).astype(np.float32)
-    return np.moveaxis(values.filled(np.nan), 0, -1)
+        (H, W, C), masked where there is no data, and the raster's header.
 
-
-@contextmanager
-def as_dataset(image: str | Path | DatasetReader | WarpedVRT) -> Iterator[DatasetReader]:
-    """Open a raster, or use one that is open and leave it so.
-
-    Args:
-        image: Path of a raster, or an open one.
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is unreadable, or lacks a band.
     """
     if isinstance(image, str | Path):
-        with rasterio.open(image) as dataset:
-            yield dataset
+        dataset, info = open_raster(image).dataset, read_info(image)
     else:
-        yield image
+        dataset, info = image, _info_of(image)
+    check_bands(info, bands)
+    try:
+        with gdal_settings():
+            values = dataset.read(list(bands), masked=True)
+    except RasterioIOError as error:
+        raise ValueError(
+            f'{info.path} is damaged (GDAL says: {error.__cause__ or error}): copy or download it '
+            'again.'
+        ) from error
+    return np.moveaxis(values, 0, -1), info
 
 
 def path_of(dataset: DatasetReader | WarpedVRT) -> Path | None:
-    """The file of an open raster; None if it has none of its own (in memory, warped).
+    """The file of an open raster; None if it has none that reads the same (in memory, warped).
 
     Args:
         dataset: The raster.
     """
     path = Path(dataset.name)
-    return path if type(dataset) is DatasetReader and path.is_file() else None
+    if type(dataset) is not DatasetReader or not path.is_file():
+        return None
+    info = read_info(path)  # an overview of the file has another size
+    return path if (info.height, info.width) == dataset.shape else None
+
+
+def _info_of(dataset: DatasetReader | WarpedVRT) -> RasterInfo:
+    return RasterInfo(
+        path=dataset.name,
+        height=dataset.height,
+        width=dataset.width,
+        count=dataset.count,
+        dtype=dataset.dtypes[0],
+        crs=dataset.crs,
+        transform=dataset.transform,
+        nodata=dataset.nodatavals,
+    )
 
 
 def _scale(aux: np.ndarray, aux_range: str | Percentiles | AuxRange | None) -> np.ndarray:
-    """Scale an auxiliary array (H, W, C) as a dataset scales a raster."""
-    if aux_range is None:
-        return aux.astype(np.float32)
+    """Scale an auxiliary array (H, W, C) as a dataset scales a raster; no data becomes 0."""
+    aux = aux.astype(np.result_type(aux.dtype, np.float32), copy=False)
+    aux = np.where(np.ma.getmaskarray(aux), np.nan, np.ma.getdata(aux))
     if aux_range != 'tile' and not is_percentile(aux_range):
-        return scale_aux(aux, *aux_range)
+        (aux_range,) = aux_ranges(['the auxiliary array'], (), aux_range)
+        return aux if aux_range is None else scale_aux(aux, *aux_range)
     percentages = (0, 100) if aux_range == 'tile' else aux_range[1:]
     method = 'inverted_cdf'  # a value of the array, as for rasters
     limits = []

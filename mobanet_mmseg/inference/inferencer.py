@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from rasterio.crs import CRS
-from rasterio.io import DatasetReader
 from rasterio.transform import Affine
-from rasterio.vrt import WarpedVRT
 
 from mobanet_mmseg.datasets.rasters import AuxRange
 from mobanet_mmseg.datasets.statistics import Percentiles
-from mobanet_mmseg.inference.arrays import ArraySource, as_dataset, path_of, read_dataset
+from mobanet_mmseg.inference.arrays import Image, open_images
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
     check_segmentor,
@@ -26,18 +24,16 @@ from mobanet_mmseg.inference.network import (
 from mobanet_mmseg.inference.predict import (
     Advance,
     Settings,
-    Source,
     predict_raster,
     predict_rows,
 )
 from mobanet_mmseg.inference.ranks import own_device
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.symmetries import SYMMETRIES
+from mobanet_mmseg.inference.symmetries import choose_symmetries
 from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
 from mobanet_mmseg.inference.windows import plan_strips
 
-Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 Range = str | Percentiles | AuxRange | None
 
 AMP_TYPES = {None: None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -119,7 +115,9 @@ class MultimodalInferencer:
         tiling = tiling_for(self.model, window=window, stride=stride)
         if blend is not None:
             tiling = replace(tiling, blend=None if blend == 'none' else blend)
-        symmetries = (0,) if tta is None else SYMMETRIES[tta]
+        symmetries = (0,) if tta is None else choose_symmetries(tta)
+        if amp not in AMP_TYPES:
+            raise ValueError(f"amp={amp!r}; it is 'bf16', 'fp16' or None.")
         self.settings = Settings(tiling, symmetries, AMP_TYPES[amp])
         if batch_size == 'auto':
             batch_size = self._fastest_batch_size()
@@ -156,10 +154,11 @@ class MultimodalInferencer:
             FileNotFoundError: If a file is missing.
             ValueError: If the images do not fit each other or the model.
         """
-        source = self._source(rgb, aux, aux_range)
-        strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
         wanted = {'probabilities': probabilities, 'confidence': confidence}
-        rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
+        self._check_aux(aux)
+        with open_images(rgb, aux, **self._reading(aux_range)) as source:
+            strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
+            rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
         labels, shares, certainty = (
             None if parts[0] is None else np.concatenate(parts, axis=-2)
             for parts in zip(*rows, strict=True)
@@ -249,27 +248,6 @@ class MultimodalInferencer:
         """
         self._check_aux(aux)
         return PairReader(rgb, aux, **self._reading(aux_range))
-
-    def _source(self, rgb: Image, aux: Image | None, aux_range: Range) -> Source:
-        """Read a pair of images of any kind; files are read as they are predicted."""
-        self._check_aux(aux)
-        rgb, aux = (
-            path_of(image) or image if isinstance(image, DatasetReader | WarpedVRT) else image
-            for image in (rgb, aux)
-        )
-        if isinstance(rgb, str | Path) and (aux is None or isinstance(aux, str | Path)):
-            return self.open_pair(rgb, aux, aux_range)
-        options = self._reading(aux_range)
-        place = {}
-        if not isinstance(rgb, np.ndarray):
-            with as_dataset(rgb) as dataset:
-                rgb = read_dataset(dataset, options['img_bands'])
-                place = {'crs': dataset.crs, 'transform': dataset.transform}
-        if aux is not None and not isinstance(aux, np.ndarray):
-            with as_dataset(aux) as dataset:
-                aux = read_dataset(dataset, options['aux_bands'])
-        kind = {'num_channels': self.num_channels, 'aux_range': options['aux_range']}
-        return ArraySource(rgb, aux, **kind, **place)
 
     def _check_aux(self, aux: Image | None) -> None:
         if aux is None and self.modality != 'rgb':

@@ -87,8 +87,10 @@ def tiling_for(model: EncoderDecoder, **overrides: Any) -> Tiling:
             'of the size of the crops that it was trained on (--window 512).'
         )
     crop_size = given.pop('window', None) or test_cfg['crop_size']
-    stride = given.pop('stride', None) or test_cfg.get('stride') or [-(-n // 2) for n in crop_size]
-    stride = [min(step, side) for step, side in zip(stride, crop_size, strict=True)]
+    stride = given.pop('stride', None)
+    if stride is None:  # the config's may be longer than a window that is given
+        stride = test_cfg.get('stride') or [-(-side // 2) for side in crop_size]
+        stride = [min(step, side) for step, side in zip(stride, crop_size, strict=True)]
     return Tiling.of({**test_cfg, 'crop_size': crop_size, 'stride': stride, **given})
 
 

@@ -13,6 +13,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform as transform_points
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
+from rich.console import Console
 from rich.progress import track
 
 from mobanet_mmseg.datasets.percentiles import find_percentiles
@@ -161,7 +162,9 @@ class WarpedRows:
     def _chunks(self) -> Iterator[np.ndarray]:
         quiet = self.grid.height * self.grid.width < QUICK or not is_main_process()
         rows = range(0, self.grid.height, self.step)
-        for first in track(rows, 'Range of the auxiliary raster', disable=quiet):
+        console = Console(stderr=True)
+        name = 'Range of the auxiliary raster'
+        for first in track(rows, name, console=console, disable=quiet):
             yield self.read(first, min(first + self.step, self.grid.height))
 
 
