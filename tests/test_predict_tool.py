@@ -1,6 +1,8 @@
 """The command tools/predict.py, as a user types it."""
 
+import contextlib
 import csv
+import io
 import os
 import runpy
 import shutil
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+import torch
 from conftest import ROOT
 from prediction_scene import PALETTE, ROTATED, UTM, read_raster, write_raster
 from rasterio.transform import Affine
@@ -35,10 +38,10 @@ def predict(monkeypatch, scene, *options):
 
 def fail(run, *arguments):
     """Run what fails; gives the sentences that it ends with."""
-    with pytest.raises(SystemExit) as stop:
+    with contextlib.redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit) as stop:
         run(*arguments)
-    lines = str(stop.value).split('\n')
-    assert all(line.startswith('error: ') for line in lines)
+    assert stop.value.code == 1
+    lines = [line for line in said.getvalue().splitlines() if line.startswith('error: ')]
     return [line.removeprefix('error: ') for line in lines]
 
 
@@ -248,6 +251,16 @@ def test_missing_file_of_the_model_is_one_sentence(scene, monkeypatch, name):
     (sentence,) = fail(predict, monkeypatch, scene)
     assert scene[name].name in sentence
     assert not scene['out'].exists()
+
+
+def test_a_gpu_without_memory_is_one_sentence(scene, monkeypatch):
+    def too_large(*args, **kwargs):
+        raise torch.OutOfMemoryError('CUDA out of memory.')
+
+    monkeypatch.setattr(inferencer_module, 'predict_raster', too_large)
+    (sentence,) = fail(predict, monkeypatch, scene)
+    assert 'rgb.tif was not predicted' in sentence
+    assert 'give a smaller --batch-size' in sentence
 
 
 def test_picture_and_label_are_of_one_raster(many, scene, monkeypatch):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import DictAction
 from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
@@ -192,6 +193,11 @@ def predict(args: argparse.Namespace) -> list[str]:
                 predict_pair(args, inferencer, pair, aux_range, alone, progress)
             except OtherRankError:
                 pass  # the other process tells
+            except torch.OutOfMemoryError:
+                failures.append(
+                    f'{pair.rgb} was not predicted, as the GPU has no memory left: give a smaller '
+                    '--batch-size or --window.'
+                )
             except (ValueError, OSError) as error:
                 failures.append(str(error))
             progress.advance(every)
@@ -278,7 +284,8 @@ def main() -> None:
         for sentence in failures:
             print(f'error: {sentence}', file=sys.stderr, flush=True)
     end_ranks()
-    sys.exit(1 if failures else 0)
+    if failures:
+        sys.exit(1)
 
 
 if __name__ == '__main__':

@@ -77,8 +77,9 @@ class MultimodalInferencer:
         device: ``cpu``, ``cuda:0`` ..., or ``auto`` for a GPU if there is one.
         modality: ``'rgb'`` or ``'aux'`` lets the model see one of the two, while the other is 0
             after normalisation (the paper's Table V).
-        window: Window height and width, pixels; these four override the model's ``test_cfg``.
-        stride: Step down and step right, pixels.
+        window: Window height and width, pixels, or one number for both; these four override the
+            model's ``test_cfg``.
+        stride: Step down and step right, likewise.
         batch_size: Windows at once, or ``'auto'`` to try which number is fastest.
         blend: ``'gaussian'`` or ``'cosine'`` weights within a window; ``'none'`` for none.
         tta: Average the logits over ``'flips'`` or the eight symmetries ``'d4'``.
@@ -98,8 +99,8 @@ class MultimodalInferencer:
         *,
         device: str = 'auto',
         modality: Literal['both', 'rgb', 'aux'] = 'both',
-        window: tuple[int, int] | None = None,
-        stride: tuple[int, int] | None = None,
+        window: int | tuple[int, int] | None = None,
+        stride: int | tuple[int, int] | None = None,
         batch_size: int | Literal['auto'] | None = None,
         blend: Literal['gaussian', 'cosine', 'none'] | None = None,
         tta: Literal['flips', 'd4'] | None = None,
@@ -112,6 +113,9 @@ class MultimodalInferencer:
             select_modality(self.model, modality)
         self.modality = modality
         self.options = reading_options(self.model.cfg)
+        window, stride = (
+            (side, side) if isinstance(side, int) else side for side in (window, stride)
+        )
         tiling = tiling_for(self.model, window=window, stride=stride)
         if blend is not None:
             tiling = replace(tiling, blend=None if blend == 'none' else blend)
