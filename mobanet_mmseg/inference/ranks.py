@@ -21,11 +21,12 @@ from mobanet_mmseg.inference.predict import (
     Advance,
     Settings,
     Source,
+    plan_raster,
     predict_raster,
     predict_rows,
     write_rows,
 )
-from mobanet_mmseg.inference.windows import plan_strips, share_strips
+from mobanet_mmseg.inference.windows import share_strips
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
 
@@ -161,7 +162,7 @@ def predict_raster_together(
     if world_size == 1:
         return predict_raster(model, source, paths, settings, advance)
     info, legend = source.info, model.dataset_meta
-    strips = plan_strips(info.height, info.width, settings.tiling)
+    strips = plan_raster(model, source, settings)
     shares = [share_strips(strips, rank, world_size) for rank in range(world_size)]
     parts = [_part(paths, rank) for rank in range(world_size)]
     own = shares[get_rank()]
