@@ -16,7 +16,9 @@ from mobanet_mmseg.inference.overlap import ahead, behind
 from mobanet_mmseg.inference.sweep import Rows, sweep
 from mobanet_mmseg.inference.windows import Strip, Tiling, plan_strips
 
-BAND_BYTES = 128_000_000  # of the strip in work, which a wide raster's bands are cut for
+# Of the strip in work, which a wide raster's bands are cut for; with 6 classes, 4 channels and
+# windows of 256 pixels that is 6138 columns: a tile of Potsdam is one band.
+BAND_BYTES = 88_000_000
 BAND_WINDOWS = 16  # a band is at least so many windows wide: few are run in two bands
 
 # rows done since the last call, fractions of them where a raster is cut into bands; rows in all
@@ -111,7 +113,9 @@ def predict_rows(
     with closing(ahead(read())) as rows:
         for done in sweep(network, model.out_channels, rows, strips, size, settings.tiling):
             maps = read_maps(model, done.logits[0], done.valid, **wanted)
-            yield maps._replace(row=done.row, column=done.column)
+            maps = maps._replace(row=done.row, column=done.column)
+            del done  # the sums of a band are not kept while the next one's are made
+            yield maps
 
 
 def predict_raster(
