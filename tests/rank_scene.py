@@ -63,10 +63,10 @@ def write_noisy_scene(tmp_path: Path) -> dict:
     return paths
 
 
-def write_noise(rgb: Path, aux: Path, height: int) -> None:
+def write_noise(rgb: Path, aux: Path, height: int, width: int = 53) -> None:
     generator = np.random.default_rng(height)
-    size = (height, 53)
-    place = {'height': height, 'width': 53, 'crs': UTM, 'transform': ROTATED, 'nodata': 0}
+    size = (height, width)
+    place = {'height': height, 'width': width, 'crs': UTM, 'transform': ROTATED, 'nodata': 0}
     layout = {'driver': 'GTiff', 'compress': 'deflate', 'blockysize': 16, **place}
     pixels = generator.integers(1, 256, (3, *size), np.uint8)
     pixels[:, height // 3 : height // 2, :30] = 0

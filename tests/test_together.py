@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import rasterio
-from rank_scene import EVERY_MAP, files_of, hidden_in, inferencer_of
+from rank_scene import EVERY_MAP, files_of, hidden_in, inferencer_of, write_noise
 
-from mobanet_mmseg.inference import reading, together
+from mobanet_mmseg.inference import predict, reading, together
 from mobanet_mmseg.inference.ranks import OtherRankError
 
 
@@ -27,6 +27,27 @@ def test_several_processes_write_the_bytes_of_one(noise, tmp_path, threads, worl
     results = many.run(lambda: inferencer.predict_file(*pair, goals['many'], cog=True, **EVERY_MAP))
     np.testing.assert_array_equal(results[0], counts)
     assert sum(share.sum() for share in results[1:]) < 150 * 53
+    assert files_of(tmp_path, 'many') == files_of(tmp_path, 'one')
+    assert not hidden_in(tmp_path)
+
+
+@pytest.mark.parametrize('cog', [False, True])
+@pytest.mark.parametrize('batch_size', [4, 300])  # 57 windows in a row, 22 in a band
+def test_wide_rasters_are_joined_in_the_order_of_their_bands(
+    noise, tmp_path, threads, monkeypatch, batch_size, cog
+):
+    monkeypatch.setattr(predict, 'BAND_BYTES', 0)
+    monkeypatch.setattr(predict, 'BAND_WINDOWS', 1)
+    write_noise(noise['rgb'], noise['aux'], 90, width=700)
+    inferencer = inferencer_of(noise, batch_size=batch_size)
+    with inferencer.open_pair(noise['rgb'], noise['aux']) as pair:
+        strips = predict.plan_raster(inferencer.model, pair, inferencer.settings)
+    assert len({strip.done_columns for strip in strips}) == 3
+    goals = {name: tmp_path / f'{name}.tif' for name in ('one', 'many')}
+    options = {'cog': cog, **EVERY_MAP}
+    inferencer.predict_file(noise['rgb'], noise['aux'], goals['one'], **options)
+    many = threads(3)
+    many.run(lambda: inferencer.predict_file(noise['rgb'], noise['aux'], goals['many'], **options))
     assert files_of(tmp_path, 'many') == files_of(tmp_path, 'one')
     assert not hidden_in(tmp_path)
 

@@ -84,18 +84,22 @@ class ArraySource:
             rgb = np.where(valid, rgb, 0)
         self._pixels = stack_modalities(rgb, _scale(aux, aux_range))
 
-    def read_rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_rows(
+        self, first: int, last: int, columns: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Give some rows.
 
         Args:
             first: Number of the first row.
             last: Number of the row after the last.
+            columns: Number of the first column, and of the one after the last; None is all.
 
         Returns:
             (C, n, W) float32 and (n, W) bool, where an optical channel holds a finite number.
         """
-        rows = np.ascontiguousarray(self._pixels[first:last].transpose(2, 0, 1))
-        return rows, self._valid[first:last]
+        there = slice(first, last), slice(*columns or (None,))
+        rows = np.ascontiguousarray(self._pixels[there].transpose(2, 0, 1))
+        return rows, self._valid[there]
 
 
 def open_images(

@@ -1,5 +1,6 @@
 """The Python face of prediction: a trained model that takes arrays, files and open rasters."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from mobanet_mmseg.datasets.statistics import Percentiles
 from mobanet_mmseg.inference.arrays import Image, open_images
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
+    Maps,
     check_segmentor,
     choose_batch_size,
     select_modality,
@@ -24,6 +26,7 @@ from mobanet_mmseg.inference.network import (
 from mobanet_mmseg.inference.predict import (
     Advance,
     Settings,
+    plan_raster,
     predict_raster,
     predict_rows,
 )
@@ -32,7 +35,6 @@ from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.symmetries import choose_symmetries
 from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
-from mobanet_mmseg.inference.windows import plan_strips
 
 Range = str | Percentiles | AuxRange | None
 
@@ -161,12 +163,9 @@ class MultimodalInferencer:
         wanted = {'probabilities': probabilities, 'confidence': confidence}
         self._check_aux(aux)
         with open_images(rgb, aux, **self._reading(aux_range)) as source:
-            strips = plan_strips(source.info.height, source.info.width, self.settings.tiling)
-            rows = list(predict_rows(self.model, source, self.settings, strips, **wanted))
-        labels, shares, certainty = (
-            None if parts[0] is None else np.concatenate(parts, axis=-2)
-            for parts in zip(*rows, strict=True)
-        )
+            strips = plan_raster(self.model, source, self.settings)
+            rows = predict_rows(self.model, source, self.settings, strips, **wanted)
+            labels, shares, certainty = _assemble(rows, (source.info.height, source.info.width))
         return Prediction(
             labels=labels,
             classes=tuple(self.model.dataset_meta['classes']),
@@ -289,6 +288,25 @@ def map_paths(
         confidence=out.with_name(f'{out.stem}_confidence.tif') if confidence else None,
         cog=cog,
     )
+
+
+def _assemble(
+    rows: Iterator[Maps], shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Put the maps of all rows together."""
+    wholes = None
+    for maps in rows:
+        if wholes is None:
+            wholes = tuple(
+                None if part is None else np.empty((*part.shape[:-2], *shape), np.uint8)
+                for part in maps[:3]
+            )
+        height, width = maps.labels.shape
+        there = slice(maps.row, maps.row + height), slice(maps.column, maps.column + width)
+        for whole, part in zip(wholes, maps[:3], strict=True):
+            if whole is not None:
+                whole[..., *there] = part
+    return wholes
 
 
 def _to_floats(values: np.ndarray) -> np.ndarray:

@@ -113,6 +113,7 @@ class MapWriter:
         labels: np.ndarray,
         probabilities: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
+        column: int = 0,
     ) -> None:
         """Write the next rows of every map.
 
@@ -120,6 +121,8 @@ class MapWriter:
             labels: Class indices (n, W) uint8, 255 for nodata; any n.
             probabilities: (K, n, W) uint8, if their map is open.
             confidence: (n, W) uint8, if its map is open.
+            column: Number of their first column, where W is a band's width; see
+                :meth:`RowWriter.write`.
 
         Raises:
             OSError: If they cannot be written.
@@ -127,7 +130,7 @@ class MapWriter:
         """
         path = self._labels.layer.path
         check_labels(path, labels, self._num_classes, NODATA)
-        self._labels.write(labels[None])
+        self._labels.write(labels[None], column)
         for name, writer, given in (
             ('probabilities', self._probabilities, probabilities),
             ('confidence', self._confidence, None if confidence is None else confidence[None]),
@@ -144,4 +147,4 @@ class MapWriter:
                     f'{writer.layer.path} is to get rows of shape {given.shape} beside labels of '
                     f'{labels.shape}: give the same rows and columns of each.'
                 )
-            writer.write(given)
+            writer.write(given, column)

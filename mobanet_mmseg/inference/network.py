@@ -27,11 +27,15 @@ class Maps(NamedTuple):
         labels: Class indices (n, W) uint8, 255 where there is no optical data.
         probabilities: (K, n, W) uint8, ``round(254 * p)``, 255 where there is no optical data.
         confidence: (n, W) uint8, the probability of the label, likewise.
+        row: Number of the first row.
+        column: Number of the first column.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    row: int = 0
+    column: int = 0
 
 
 def check_segmentor(model: BaseSegmentor) -> None:

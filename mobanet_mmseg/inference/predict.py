@@ -16,7 +16,13 @@ from mobanet_mmseg.inference.overlap import ahead, behind
 from mobanet_mmseg.inference.sweep import Rows, sweep
 from mobanet_mmseg.inference.windows import Strip, Tiling, plan_strips
 
-Advance = Callable[[int, int], None]  # rows done since the last call, and rows in all
+# Of the strip in work, which a wide raster's bands are cut for; with 6 classes, 4 channels and
+# windows of 256 pixels that is 6138 columns: a tile of Potsdam is one band.
+BAND_BYTES = 88_000_000
+BAND_WINDOWS = 16  # a band is at least so many windows wide: few are run in two bands
+
+# rows done since the last call, fractions of them where a raster is cut into bands; rows in all
+Advance = Callable[[float, int], None]
 
 
 class Source(Protocol):
@@ -30,7 +36,9 @@ class Source(Protocol):
     info: RasterInfo
     num_channels: int
 
-    def read_rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_rows(
+        self, first: int, last: int, columns: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read (C, n, W) float32 pixels, not normalised, and (n, W) bool, where there is data."""
 
 
@@ -49,6 +57,21 @@ class Settings:
     amp: torch.dtype | None = None
 
 
+def plan_raster(model: EncoderDecoder, source: Source, settings: Settings) -> list[Strip]:
+    """Cover a source with strips, in bands where it is so wide that memory would grow with it.
+
+    Args:
+        model: A segmentor.
+        source: What to predict.
+        settings: How to.
+    """
+    height, width = settings.tiling.window
+    # float32 sums of a column, and its pixels beside those that replace them
+    column_bytes = 4 * height * (model.out_channels + 2 * source.num_channels)
+    max_width = max(BAND_BYTES // column_bytes, BAND_WINDOWS * width)
+    return plan_strips(source.info.height, source.info.width, settings.tiling, max_width)
+
+
 @torch.inference_mode()
 def predict_rows(
     model: EncoderDecoder,
@@ -59,7 +82,7 @@ def predict_rows(
     probabilities: bool = False,
     confidence: bool = False,
 ) -> Iterator[Maps]:
-    """Predict the rows for which some strips answer, from the top.
+    """Predict the rows for which some strips answer, from the top, band after band.
 
     Reading runs ahead in a thread of its own.
 
@@ -83,13 +106,16 @@ def predict_rows(
 
     def read() -> Iterator[Rows]:
         for strip in strips:
-            pixels, valid = source.read_rows(*strip.read)
+            pixels, valid = source.read_rows(*strip.read, strip.columns)
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
     wanted = {'probabilities': probabilities, 'confidence': confidence}
     with closing(ahead(read())) as rows:
         for done in sweep(network, model.out_channels, rows, strips, size, settings.tiling):
-            yield read_maps(model, done.logits[0], done.valid, **wanted)
+            maps = read_maps(model, done.logits[0], done.valid, **wanted)
+            maps = maps._replace(row=done.row, column=done.column)
+            del done  # the sums of a band are not kept while the next one's are made
+            yield maps
 
 
 def predict_raster(
@@ -115,7 +141,7 @@ def predict_raster(
         OSError: If a file cannot be written.
         ValueError: If a raster is damaged, or its bands do not fit the model.
     """
-    strips = plan_strips(source.info.height, source.info.width, settings.tiling)
+    strips = plan_raster(model, source, settings)
     wanted = {
         'probabilities': paths.probabilities is not None,
         'confidence': paths.confidence is not None,
@@ -134,7 +160,7 @@ def write_rows(
     """Write maps as they come, in a thread of their own.
 
     Args:
-        rows: The maps of a raster's rows, from the top.
+        rows: The maps of a raster's rows, from the top, band after band.
         paths: What to write, and where.
         info: Size and place of what is written.
         legend: ``classes`` and ``palette``.
@@ -155,7 +181,7 @@ def write_rows(
         closing(rows),
     ):
         for maps in rows:
-            write(*maps)
+            write(maps.labels, maps.probabilities, maps.confidence, maps.column)
             counts += np.bincount(maps.labels.ravel(), minlength=256)
-            advance(len(maps.labels), info.height)
+            advance(maps.labels.size / info.width, info.height)
     return counts

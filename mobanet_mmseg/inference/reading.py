@@ -93,12 +93,17 @@ class PairReader(AbstractContextManager):
         """Close the reader."""
         self.close()
 
-    def read_rows(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    def read_rows(
+        self, first: int, last: int, columns: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Read rows; from the top down, in pieces of any height, each pixel is read once.
+
+        So it is for each band of columns in turn.
 
         Args:
             first: First row.
             last: Row after the last one.
+            columns: First column and the one after the last; None is all.
 
         Returns:
             (C, n, W) float32, optical first, not normalised; and (n, W) bool, whether some optical
@@ -112,14 +117,15 @@ class PairReader(AbstractContextManager):
                 f'The rows {first} to {last} leave {self.info.path} of {self.info.height} rows: '
                 'give rows inside.'
             )
+        columns = columns or (0, self.info.width)
         count = len(self._img_bands)
-        stack = np.zeros((self.num_channels, last - first, self.info.width), np.float32)
+        stack = np.zeros((self.num_channels, last - first, columns[1] - columns[0]), np.float32)
         valid = np.empty(stack.shape[1:], bool)
-        for there, here, (values, mask) in self._img.between(first, last):
+        for there, here, (values, mask) in self._img.between(first, last, columns):
             _fill(stack[:count, there], values[here])
             valid[there] = mask[here]
         if self._aux is not None:
-            for there, here, values in self._aux.between(first, last):
+            for there, here, values in self._aux.between(first, last, columns):
                 aux = values[here]
                 if self._scaling is not None:
                     aux = scale_aux(aux, *self._scaling)
@@ -134,13 +140,15 @@ class PairReader(AbstractContextManager):
         if self._warped is not None:
             self._warped.close()
 
-    def _read_img(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        window = (first, 0, last - first, self.info.width)
+    def _read_img(
+        self, first: int, last: int, columns: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        window = (first, columns[0], last - first, columns[1] - columns[0])
         return read_with_validity(self.info.path, self._img_bands, window)
 
-    def _read_aux(self, first: int, last: int) -> np.ndarray:
+    def _read_aux(self, first: int, last: int, columns: tuple[int, int]) -> np.ndarray:
         shape = (self.info.height, self.info.width)
-        window = (first, 0, last - first, self.info.width)
+        window = (first, columns[0], last - first, columns[1] - columns[0])
         return read_window(self._aux_info.path, self._aux_bands, window, shape, nodata_to_nan=True)
 
 
@@ -150,21 +158,25 @@ class _Chunks:
     The latest chunk is kept, so that its rest is not read again for the next piece.
     """
 
-    def __init__(self, read: Callable[[int, int], Any], step: int, height: int) -> None:
+    def __init__(
+        self, read: Callable[[int, int, tuple[int, int]], Any], step: int, height: int
+    ) -> None:
         self.read, self.step, self.height = read, step, height
         self.forget()
 
     def forget(self) -> None:
-        self.start, self.chunk = -1, None
+        self.place, self.chunk = None, None
 
-    def between(self, first: int, last: int) -> Iterator[tuple[slice, slice, Any]]:
+    def between(
+        self, first: int, last: int, columns: tuple[int, int]
+    ) -> Iterator[tuple[slice, slice, Any]]:
         """Give each chunk of the rows: where it goes, which of its rows do, and itself."""
         for start in range(first - first % self.step, last, self.step):
             stop = min(start + self.step, self.height)
-            if start != self.start:
+            if (start, columns) != self.place:
                 self.forget()  # first, for the memory
-                self.chunk = self.read(start, stop)
-                self.start = start
+                self.chunk = self.read(start, stop, columns)
+                self.place = start, columns
             top, bottom = max(first, start), min(last, stop)
             there, here = slice(top - first, bottom - first), slice(top - start, bottom - start)
             yield there, here, self.chunk

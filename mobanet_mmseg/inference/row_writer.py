@@ -5,7 +5,7 @@ import math
 import os
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ def open_geotiffs(
 
 
 class RowWriter:
-    """Writes one GeoTIFF from the top down, each block once.
+    """Writes one GeoTIFF from the top down, each block once; a wide one in bands side by side.
 
     Whole rows of blocks go past GDAL's cache: so each block is compressed once and lies in the file
     in order, however many rows come at a time and whatever else GDAL does meanwhile.
@@ -112,10 +112,10 @@ class RowWriter:
         self._hidden = f'.{layer.path.name}.{os.getpid()}'
         self._part = layer.path.with_name(f'{self._hidden}.part')
         self._dataset: DatasetWriter | None = None
-        height = min(BLOCK, shape[0])
-        self._kept = np.empty((len(layer.bands), height, shape[1]), np.uint8)
+        self._columns = 0, 0  # of the band in work
+        self._kept = np.empty((len(layer.bands), 0, 0), np.uint8)
         self._rows_kept = 0
-        self._checksum = 0
+        self._checksums: dict[tuple[int, int], int] = {}  # of each band
 
     def open(self, crs: CRS | None, transform: Affine) -> None:
         """Open the hidden file, so that a place that cannot be written to is found at once."""
@@ -133,22 +133,33 @@ class RowWriter:
                     self._dataset.set_band_description(band, description)
             self._dataset.update_tags(**layer.tags)
 
-    def write(self, rows: np.ndarray) -> None:
-        """Write the next rows.
+    def write(self, rows: np.ndarray, column: int = 0) -> None:
+        """Write the next rows, of all columns or of some.
+
+        Bands of columns are written one after the other, from the left; they meet at edges of the
+        file's blocks.
 
         Args:
             rows: (bands, n, W) uint8, any n.
+            column: Number of the first column.
 
         Raises:
             OSError: If they cannot be written.
             ValueError: If they have another shape or type, or are more than the file has.
         """
-        expected = (len(self.layer.bands), self.shape[1])
+        if self._follows(rows, column):
+            self._columns = column, column + rows.shape[-1]
+            height = min(BLOCK, self.shape[0])
+            self._kept = np.empty((len(self.layer.bands), height, rows.shape[-1]), np.uint8)
+            self.rows_written = 0
+        expected = (len(self.layer.bands), (self._columns[1] or self.shape[1]) - self._columns[0])
         left = self.shape[0] - self.rows_written - self._rows_kept
-        if rows.dtype != np.uint8 or rows.ndim != 3 or rows.shape[::2] != expected:
+        fits = rows.ndim == 3 and rows.shape[::2] == expected and column == self._columns[0]
+        if rows.dtype != np.uint8 or not fits:
             raise ValueError(
                 f'{self.layer.path} is to get rows of shape ({expected[0]}, n, {expected[1]}) and '
-                f'type uint8, but got {rows.shape} {rows.dtype}: give all bands and columns.'
+                f'type uint8, but got {rows.shape} {rows.dtype} from column {column}: give all '
+                'bands and columns.'
             )
         if rows.shape[1] > left:
             raise ValueError(
@@ -173,7 +184,7 @@ class RowWriter:
             OSError: If it cannot be written, or is not what was written.
             ValueError: If rows are missing.
         """
-        if self.rows_written != self.shape[0]:
+        if self.rows_written != self.shape[0] or self._columns[1] != self.shape[1]:
             raise ValueError(
                 f'{self.layer.path} got {self.rows_written + self._rows_kept} of its '
                 f'{self.shape[0]} rows: write all of them.'
@@ -185,7 +196,7 @@ class RowWriter:
                 self._part = self.layer.path.with_name(f'{self._hidden}.cog.part')
                 self._copy_to_cog(source)
                 source.unlink()
-            if _read_back(self._part) != self._checksum:
+            if _read_back(self._part, self._checksums) != self._checksums:
                 raise OSError('it reads back other pixels than were written')
 
     def check_goal(self) -> None:
@@ -207,16 +218,23 @@ class RowWriter:
             for part in self.layer.path.parent.glob(f'{glob.escape(self._hidden)}.*'):
                 part.unlink(missing_ok=True)  # what GDAL keeps beside an unfinished COG
 
+    def _follows(self, rows: np.ndarray, column: int) -> bool:
+        """Whether rows begin the next band: the one before is complete, and blocks end between."""
+        complete = self.rows_written == self.shape[0] or self._columns[1] == 0
+        end = column + rows.shape[-1]
+        at_edges = column % BLOCK == 0 and (end % BLOCK == 0 or end == self.shape[1])
+        return complete and column == self._columns[1] < end <= self.shape[1] and at_edges
+
     def _write_blocks(self) -> None:
         rows = np.ascontiguousarray(self._kept[:, : self._rows_kept])
         last = self.rows_written + self._rows_kept
-        window = ((self.rows_written, last), (0, self.shape[1]))
+        window = ((self.rows_written, last), self._columns)
         try:
             with gdal_settings():
                 self._dataset.write(rows, window=window)
         except WRITE_ERRORS as error:
             raise _not_written(self.layer.path, error) from error
-        self._checksum = zlib.crc32(rows, self._checksum)
+        self._checksums[self._columns] = zlib.crc32(rows, self._checksums.get(self._columns, 0))
         self.rows_written, self._rows_kept = last, 0
 
     def _layout(self, crs: CRS | None, transform: Affine) -> dict:
@@ -308,16 +326,19 @@ def _not_written(path: Path, error: Exception) -> OSError:
     )
 
 
-def _read_back(path: Path) -> int:
-    """Checksum of all pixels: GDAL keeps silent about what fails while a file is closed."""
-    checksum = 0
+def _read_back(path: Path, bands: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Checksums of bands of columns: GDAL keeps silent about what fails while a file is closed."""
+    checksums = {}
     with rasterio.open(path) as written:
-        for row in range(0, written.height, BLOCK):
-            window = ((row, min(row + BLOCK, written.height)), (0, written.width))
-            checksum = zlib.crc32(written.read(window=window), checksum)
+        for columns in bands:
+            checksum = 0
+            for row in range(0, written.height, BLOCK):
+                window = ((row, min(row + BLOCK, written.height)), columns)
+                checksum = zlib.crc32(written.read(window=window), checksum)
+            checksums[columns] = checksum
         levels = len(written.overviews(1))
     for level in range(levels):
         with rasterio.open(path, overview_level=level) as overview:
             for _, window in overview.block_windows(1):
                 overview.read(window=window)
-    return checksum
+    return checksums

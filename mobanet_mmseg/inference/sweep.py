@@ -5,6 +5,7 @@ Only the strip in work is held, so that memory grows with the image's width and 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Rows(NamedTuple):
-    """Rows of an image, over its whole width.
+    """Rows of an image, over the columns of a strip.
 
     Args:
         pixels: (B, C, n, W).
@@ -37,11 +38,13 @@ class Predicted(NamedTuple):
         row: Number of the first of them.
         logits: Mean logits (B, K, n, W), float32; overwritten once the next rows are asked for.
         valid: (n, W) bool, as it was read; None is everywhere.
+        column: Number of the first column.
     """
 
     row: int
     logits: Tensor
     valid: Tensor | None
+    column: int = 0
 
 
 def sweep(
@@ -61,37 +64,57 @@ def sweep(
     Args:
         network: Gives the logits (N, K, h, w) of windows (N, C, h, w).
         out_channels: Channels K of the logits.
-        rows: The ``read`` rows of each strip, in their order.
+        rows: The ``read`` rows of each strip over its ``columns``, in their order.
         strips: The strips to run, of ``plan_strips`` or ``share_strips``.
         size: Height and width of the whole image, pixels.
         tiling: The tiling that the strips were made with.
 
     Yields:
-        The ``done`` rows of each strip, from the top, in one piece or some.
+        The ``done`` rows of each strip over its ``done_columns``, in one piece or some.
     """
     sides = zip(size, tiling.window, tiling.stride, strict=True)
     (rows_weight, rows_sum), (columns_weight, columns_sum) = (
         _weigh_side(*side, tiling.blend) for side in sides
     )
     weight = None if tiling.blend is None else torch.outer(rows_weight, columns_weight)
+    rows = iter(rows)
+    for _, band in groupby(strips, key=lambda strip: strip.done_columns):
+        band = list(band)
+        left, right = band[0].columns
+        sums = rows_sum, columns_sum[left:right]
+        yield from _sweep_band(network, out_channels, rows, band, tiling, weight, sums)
+    assert next(rows, None) is None
+
+
+def _sweep_band(
+    network: Network,
+    out_channels: int,
+    rows: Iterator[Rows],
+    strips: Sequence[Strip],
+    tiling: Tiling,
+    weight: Tensor | None,
+    sums: tuple[Tensor, Tensor],
+) -> Iterator[Predicted]:
+    """Predict strips of the same columns; ``sums`` are the weights' sums of rows and columns."""
+    left, right = strips[0].columns
+    done_left, done_right = strips[0].done_columns
     held = total = None
-    for index, (strip, new) in enumerate(zip(strips, rows, strict=True)):
+    for index, strip in enumerate(strips):
         top, bottom = strip.rows
-        held = new if held is None else _append(held, new, bottom - top)
+        held = _append(held, next(rows), bottom - top)
         if total is None:
-            images, device = len(new.pixels), new.pixels.device
+            images, device = len(held.pixels), held.pixels.device
             height = max(end - first for first, end in (each.rows for each in strips))
-            total = torch.zeros((images, out_channels, height, size[1]), device=device)
-            weight, rows_sum, columns_sum = (
-                None if values is None else values.to(device)
-                for values in (weight, rows_sum, columns_sum)
-            )
+            total = torch.zeros((images, out_channels, height, right - left), device=device)
+            rows_sum, columns_sum = (values.to(device) for values in sums)
+            weight = None if weight is None else weight.to(device)
         _add_windows(network, held, strip, tiling.batch_size, weight, total)
+        own = slice(done_left - left, done_right - left)
         for first, end in _pieces(strip.done, total):
-            logits = total[..., first - top : end - top, :]
-            logits.div_(torch.outer(rows_sum[first:end], columns_sum))
-            valid = None if held.valid is None else held.valid[first - top : end - top]
-            yield Predicted(first, logits, valid)
+            logits = total[..., first - top : end - top, own]
+            logits.div_(torch.outer(rows_sum[first:end], columns_sum[own]))
+            valid = None if held.valid is None else held.valid[first - top : end - top, own]
+            yield Predicted(first, logits, valid, done_left)
         if index + 1 < len(strips):
             _move_up(total, strips[index + 1].rows[0] - top, bottom - top)
 
@@ -127,8 +150,10 @@ def _weigh_side(length: int, window: int, stride: int, blend: str | None) -> tup
     return weights.float(), coverage.float()
 
 
-def _append(held: Rows, new: Rows, height: int) -> Rows:
-    """The last ``height`` rows of what is held and what is new."""
+def _append(held: Rows | None, new: Rows, height: int) -> Rows:
+    """The last ``height`` rows of what is held, if anything is, and what is new."""
+    if held is None:
+        return new
     kept = height - new.pixels.shape[-2]
     first = held.pixels.shape[-2] - kept
     pixels = torch.cat([held.pixels[..., first:, :], new.pixels], dim=-2)
@@ -145,9 +170,9 @@ def _add_windows(
     weight: Tensor | None,
     total: Tensor,
 ) -> None:
-    """Run a strip's windows and add their logits; row 0 of ``held`` and ``total`` is its top."""
-    top = strip.rows[0]
-    boxes = [(y1 - top, x1, y2 - top, x2) for y1, x1, y2, x2 in strip.windows]
+    """Run a strip's windows and add their logits; ``held`` and ``total`` begin at its corner."""
+    top, left = strip.windows[0][:2]
+    boxes = [(y1 - top, x1 - left, y2 - top, x2 - left) for y1, x1, y2, x2 in strip.windows]
     if held.valid is not None:
         boxes = [box for box in boxes if _crop(held.valid, box).any()]
     count = math.ceil(len(boxes) / batch_size)

@@ -21,6 +21,7 @@ from mobanet_mmseg.inference.predict import (
     Advance,
     Settings,
     Source,
+    plan_raster,
     predict_raster,
     predict_rows,
     write_rows,
@@ -28,7 +29,7 @@ from mobanet_mmseg.inference.predict import (
 from mobanet_mmseg.inference.ranks import agreed, failing_together
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.row_writer import check_goal, touch
-from mobanet_mmseg.inference.windows import plan_strips, share_strips
+from mobanet_mmseg.inference.windows import PixelSpan, share_strips
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
 
@@ -95,10 +96,14 @@ def predict_raster_together(
         return predict_raster(model, source, paths, settings, advance)
     settings = agreed(settings)  # a batch size of one's own would make strips of one's own
     info, legend = source.info, model.dataset_meta
-    strips = plan_strips(info.height, info.width, settings.tiling)
+    strips = plan_raster(model, source, settings)
+    bands = list(dict.fromkeys(strip.done_columns for strip in strips))
     shares = [share_strips(strips, each, world_size) for each in range(world_size)]
     parts = [_part(paths, each) for each in range(world_size)]
-    heights = [sum(end - first for first, end in (strip.done for strip in own)) for own in shares]
+    heights = [
+        sum(strip.done[1] - strip.done[0] for strip in own if strip.done_columns == bands[0])
+        for own in shares
+    ]
     wanted = {
         'probabilities': paths.probabilities is not None,
         'confidence': paths.confidence is not None,
@@ -113,7 +118,7 @@ def predict_raster_together(
                 counts = write_rows(rows, parts[rank], part_info, legend, advance)
         with failing_together():
             if rank == 0:
-                counts = write_rows(_joined(parts, heights, info.width), paths, info, legend)
+                counts = write_rows(_joined(parts, heights, bands), paths, info, legend)
     finally:
         for path in _files(parts[rank]):
             with suppress(OSError):  # what stays is hidden
@@ -151,16 +156,20 @@ def _files(paths: MapPaths) -> list[Path]:
     return [path for path in every if path is not None]
 
 
-def _joined(parts: Sequence[MapPaths], heights: Sequence[int], width: int) -> Iterator[Maps]:
-    """Read the shares again, from the top."""
-    for part, height in zip(parts, heights, strict=True):
-        for row in range(0, height, ROWS_AT_ONCE):
-            window = Window(0, row, width, min(ROWS_AT_ONCE, height - row))
-            yield Maps(
-                _read(part.labels, window)[0],
-                None if part.probabilities is None else _read(part.probabilities, window),
-                None if part.confidence is None else _read(part.confidence, window)[0],
-            )
+def _joined(
+    parts: Sequence[MapPaths], heights: Sequence[int], bands: Sequence[PixelSpan]
+) -> Iterator[Maps]:
+    """Read the shares again as one process writes: band by band, from the top."""
+    for left, right in bands:
+        for part, height in zip(parts, heights, strict=True):
+            for row in range(0, height, ROWS_AT_ONCE):
+                window = Window(left, row, right - left, min(ROWS_AT_ONCE, height - row))
+                yield Maps(
+                    _read(part.labels, window)[0],
+                    None if part.probabilities is None else _read(part.probabilities, window),
+                    None if part.confidence is None else _read(part.confidence, window)[0],
+                    column=left,
+                )
 
 
 def _read(path: Path, window: Window) -> np.ndarray:

@@ -82,12 +82,13 @@ class WarpedRows:
         self._source: DatasetReader | None = None
         self._vrt: WarpedVRT | None = None
 
-    def read(self, first: int, last: int) -> np.ndarray:
+    def read(self, first: int, last: int, columns: tuple[int, int] | None = None) -> np.ndarray:
         """Read rows; NaN is nodata or outside of the raster.
 
         Args:
             first: First row, a multiple of ``step``.
             last: Row after the last one, ``step`` rows later or the end.
+            columns: First column and the one after the last; None is all.
 
         Returns:
             (h, W, number of bands) float32 or float64.
@@ -95,11 +96,14 @@ class WarpedRows:
         Raises:
             ValueError: If the file is damaged there.
         """
-        shape = (len(self.bands), last - first, self.grid.width)
+        start, stop = columns or (0, self.grid.width)
+        shape = (len(self.bands), last - first, stop - start)
         values = np.empty(shape, self._options['dtype'])
-        for left in range(0, self.grid.width, self.width):
+        for left in range(start - start % self.width, stop, self.width):
             right = min(left + self.width, self.grid.width)
-            values[..., left:right] = self._warp((first, left, last - first, right - left))
+            cell = self._warp((first, left, last - first, right - left))
+            here = slice(max(start - left, 0), min(stop, right) - left)
+            values[..., max(left, start) - start : min(right, stop) - start] = cell[..., here]
         values[~np.isfinite(values)] = np.nan
         return np.moveaxis(values, 0, -1)
 

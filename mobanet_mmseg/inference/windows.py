@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from typing import Any, Literal
 
 PixelSpan = tuple[int, int]  # first and end, the end exclusive
 Box = tuple[int, int, int, int]  # y1, x1, y2, x2, the ends exclusive
+
+EDGE = 256  # band edges are multiples of it, as a written file's blocks are
 
 BLENDS = (None, 'gaussian', 'cosine')
 
@@ -70,24 +73,37 @@ class Strip:
         read: Rows that they need and the strips before did not.
         done: Rows that no later strip touches, so that their prediction is known; none where
             another process answers for them.
+        done_columns: Columns of the band that the strip belongs to: all, or a part of a wide image.
     """
 
     windows: tuple[Box, ...]
     read: PixelSpan
     done: PixelSpan
+    done_columns: PixelSpan
 
     @property
     def rows(self) -> PixelSpan:
         """First and last row that the windows touch, the end exclusive."""
         return self.windows[0][0], self.windows[-1][2]
 
+    @property
+    def columns(self) -> PixelSpan:
+        """First and last column that the windows touch, the end exclusive."""
+        return self.windows[0][1], self.windows[-1][3]
 
-def plan_strips(height: int, width: int, tiling: Tiling) -> list[Strip]:
+
+def plan_strips(
+    height: int, width: int, tiling: Tiling, max_width: int | None = None
+) -> list[Strip]:
     """Cover an image with windows as MMSeg's slide mode does, and put them together into strips.
 
     The last window of a row or column is moved back until it lies inside; an image smaller than the
     window gets one window of its own size. No window comes twice. A strip is one row of windows, or
     as many as fill a batch.
+
+    A wide image is cut into bands side by side, each of them a list of strips from the top to the
+    bottom. What reaches over a band's edge is in both bands, so that each pixel sums the same
+    windows in the same order with bands and without.
 
     Source: ``EncoderDecoder.slide_inference`` of MMSegmentation 1.2.2.
 
@@ -95,16 +111,39 @@ def plan_strips(height: int, width: int, tiling: Tiling) -> list[Strip]:
         height: Image height H, pixels.
         width: Image width W, pixels.
         tiling: Windows, strides and batch size.
+        max_width: Columns that a band answers for at most, pixels; None makes one band of all.
 
     Returns:
-        Strips from the top to the bottom; their ``done`` rows are all rows, each once.
+        Strips from the top to the bottom, band after band; their ``done`` rows are all rows of
+        their ``done_columns``, each once.
 
     Raises:
         ValueError: If the image is empty.
     """
     rows = spans(height, tiling.window[0], tiling.stride[0])
     columns = spans(width, tiling.window[1], tiling.stride[1])
-    rows_at_once = max(1, tiling.batch_size // len(columns))
+    rows_at_once = max(1, tiling.batch_size // len(columns))  # the same in all bands
+    strips = []
+    for band in _bands(width, max_width or width):
+        touching = [span for span in columns if span[0] < band[1] and span[1] > band[0]]
+        strips += _plan_band(rows, touching, band, rows_at_once)
+    return strips
+
+
+def _bands(width: int, max_width: int) -> list[PixelSpan]:
+    """Cut columns into bands of nearly one width."""
+    count = -(-width // max_width)
+    step = -(-width // (count * EDGE)) * EDGE
+    return list(pairwise([*range(0, width, step), width]))
+
+
+def _plan_band(
+    rows: Sequence[PixelSpan],
+    columns: Sequence[PixelSpan],
+    done_columns: PixelSpan,
+    rows_at_once: int,
+) -> list[Strip]:
+    """Cover the rows of one band."""
     groups = [rows[i : i + rows_at_once] for i in range(0, len(rows), rows_at_once)]
     tops = [group[0][0] for group in groups]
     bottoms = [group[-1][1] for group in groups]
@@ -113,15 +152,16 @@ def plan_strips(height: int, width: int, tiling: Tiling) -> list[Strip]:
             windows=tuple((y1, x1, y2, x2) for y1, y2 in group for x1, x2 in columns),
             read=(read_before, bottom),
             done=(top, next_top),
+            done_columns=done_columns,
         )
         for group, read_before, bottom, top, next_top in zip(
-            groups, [0, *bottoms], bottoms, tops, [*tops[1:], height], strict=False
+            groups, [0, *bottoms], bottoms, tops, [*tops[1:], rows[-1][1]], strict=False
         )
     ]
 
 
 def share_strips(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
-    """Take one process's share of the strips: as many as the others', side by side.
+    """Take one process's share of the strips of each band: as many as the others', side by side.
 
     Before them come those strips, with no row done, whose windows reach into the share: each pixel
     sums the same windows in the same order as with one process.
@@ -134,6 +174,13 @@ def share_strips(strips: Sequence[Strip], rank: int, world_size: int) -> list[St
     Returns:
         The strips to run; none if there are fewer strips than processes.
     """
+    shared = []
+    for _, band in groupby(strips, key=lambda strip: strip.done_columns):
+        shared += _share_band(list(band), rank, world_size)
+    return shared
+
+
+def _share_band(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
     first, end = (len(strips) * edge // world_size for edge in (rank, rank + 1))
     if first == end:
         return []

@@ -6,14 +6,12 @@ Compared are windows from each and, as most loaders do, crops of tiles that are 
 
 import argparse
 import multiprocessing
-import platform
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 import rasterio
 import torch
@@ -26,6 +24,7 @@ from rich.progress import track
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 from mobanet_mmseg.datasets.loading import LoadMultimodalRaster, LoadRasterAnnotations
+from mobanet_mmseg.engine.machine import describe_machine
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 CONFIG = {'archive': 'isprs_potsdam.py', 'converted': 'isprs_potsdam_converted.py'}
@@ -179,22 +178,6 @@ def optical(root: Path, kind: str, tile: str) -> Path:
         return root / 'img' / f'{tile}.tif'
     source = ISPRSPotsdamDataset.OPTICAL['rgb']
     return root / source.folders[0] / source.name.format(tile=tile)
-
-
-def describe_machine() -> str:
-    versions = {'numpy': np, 'torch': torch, 'rasterio': rasterio}
-    named = ', '.join(f'{name} {module.__version__}' for name, module in versions.items())
-    return (
-        f'{cpu_name()}, {psutil.cpu_count()} cores, Python {platform.python_version()}, {named}, '
-        f'GDAL {rasterio.__gdal_version__}'
-    )
-
-
-def cpu_name() -> str:
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
 
 
 def describe_tiles(root: Path, kind: str, tiles: tuple[str, ...]) -> str:
