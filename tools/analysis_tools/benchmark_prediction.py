@@ -162,7 +162,7 @@ def run_scaling(args: argparse.Namespace, folder: Path) -> None:
     sides = [round(1024 * size**0.5) for size in sorted(args.megapixels)]
     pairs = [write_pair(folder / f'{side}', side) for side in sides]
     names = ('stride', 'pixels', 'windows a megapixel', 'ms a window', 'CPU ms a window')
-    table = new_table(*names, 's a megapixel', 'CPU s a megapixel', 'of the first')
+    table = new_table(*names, 's a megapixel', 'of the first', 'CPU s a megapixel', 'of its')
     for stride in dict.fromkeys((args.window, args.stride)):  # without overlap, and with
         inferencer = MultimodalInferencer(
             args.config,
@@ -182,7 +182,7 @@ def run_scaling(args: argparse.Namespace, folder: Path) -> None:
             seconds, cpu_seconds = (median(values) for values in zip(*runs, strict=True))
             count = count_windows(side, inferencer.settings.tiling)
             megapixels = side**2 / 2**20
-            first = first or seconds / megapixels
+            first = first or (seconds / megapixels, cpu_seconds / megapixels)
             table.add_row(
                 [
                     stride,
@@ -191,8 +191,9 @@ def run_scaling(args: argparse.Namespace, folder: Path) -> None:
                     f'{1000 * seconds / count:.1f}',
                     f'{1000 * cpu_seconds / count:.1f}',
                     f'{seconds / megapixels:.3f}',
+                    f'{seconds / megapixels / first[0]:.3f}',
                     f'{cpu_seconds / megapixels:.3f}',
-                    f'{seconds / megapixels / first:.3f}',
+                    f'{cpu_seconds / megapixels / first[1]:.3f}',
                 ]
             )
     print(table)
