@@ -70,7 +70,7 @@ def test_maps_of_three_classes_by_hand():
     assert maps.labels.tolist() == [[2, 1]]
     assert maps.probabilities[:, 0].T.tolist() == [[25, 76, 152], [51, 152, 51]]  # 25.4 76.2 ...
     assert maps.confidence.tolist() == [[152, 152]]
-    assert {array.dtype for array in maps} == {np.dtype(np.uint8)}
+    assert {array.dtype for array in maps[:3]} == {np.dtype(np.uint8)}
 
 
 def test_maps_of_one_channel_by_hand():
@@ -91,14 +91,14 @@ def test_where_there_is_no_optical_data_every_map_is_nodata(channels):
     logits[:, 0] = 1.0
     valid = torch.tensor([[True, True, True], [False, False, False]])
     maps = read_maps(OfHead(), logits, valid, probabilities=True, confidence=True)
-    for array in maps:
+    for array in maps[:3]:
         assert (array[..., 1, :] == 255).all()
         assert (array[..., 0, :] <= 254).all()
 
 
 def test_only_what_is_asked_for_is_given():
     logits = torch.randn(3, 2, 4)
-    assert read_maps(OfHead(), logits, None)[1:] == (None, None)
+    assert read_maps(OfHead(), logits, None)[1:3] == (None, None)
     assert read_maps(OfHead(), logits, None, probabilities=True).confidence is None
     assert read_maps(OfHead(), logits, None, confidence=True).probabilities is None
 
