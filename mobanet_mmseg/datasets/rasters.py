@@ -12,6 +12,8 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from mobanet_mmseg.datasets.raster_files import (
+    CACHE_BYTES,
+    WINDOW_CACHE_BYTES,
     Handle,
     RasterInfo,
     gdal_settings,
@@ -243,8 +245,9 @@ def _find_valid(handle: Handle, bands: Bands, window: Window, values: np.ndarray
 @contextmanager
 def _reading(handle: Handle, window: Window) -> Iterator[None]:
     """Turn what GDAL says of a damaged file into a sentence that names it."""
+    cut = window.width < handle.info.width
     try:
-        with gdal_settings():
+        with gdal_settings(cache_bytes=WINDOW_CACHE_BYTES if cut else CACHE_BYTES):
             yield
     except RasterioIOError as error:
         raise ValueError(
