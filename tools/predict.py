@@ -217,7 +217,13 @@ def predict_pair(
     alone: bool,
     progress: Progress,
 ) -> None:
+    progress.live.stop()  # the range of warped heights may be found first, with a bar of its own
     task = progress.add_task(pair.rgb.name + ('' if alone else share_text()), total=None)
+
+    def advance(rows: float, total: int) -> None:
+        progress.start()
+        progress.update(task, advance=rows, total=total)
+
     try:
         counts = inferencer.predict_file(
             pair.rgb,
@@ -228,7 +234,7 @@ def predict_pair(
             confidence=args.confidence,
             cog=args.cog,
             alone=alone,
-            advance=lambda rows, total: progress.update(task, advance=rows, total=total),
+            advance=advance,
         )
     finally:
         progress.remove_task(task)
