@@ -1,17 +1,14 @@
 """Files that may not be read, places that may not be written to, disks that are full."""
 
-import os
-import resource
 import shutil
-import signal
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from archive_fakes import write_potsdam_folders
 from fakes import write_raster
+from limits import no_root, short_disk
 from mmseg.registry import DATASETS
 from test_conversion_raster_pair import SMALL, heights, optical
 
@@ -27,31 +24,6 @@ def folder():
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
-
-
-@contextmanager
-def no_root():
-    """Be a user whom permissions bind."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-@contextmanager
-def disk_of(size: int):
-    """Let no file grow longer, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_raster_that_may_not_be_read_is_named(folder):
@@ -107,6 +79,6 @@ def test_the_conversion_of_own_rasters_names_a_place_without_permission(folder):
 def test_the_conversion_of_own_rasters_names_a_full_disk_and_leaves_nothing(folder, size):
     pair = RasterPair(optical(folder), heights(folder))
     before = {path.name for path in folder.iterdir()}
-    with disk_of(size), pytest.raises(OSError, match=r'could not be written .*free space'):
+    with short_disk(size), pytest.raises(OSError, match=r'could not be written .*free space'):
         raster_pair.convert(pair, folder / 'out', SMALL)
     assert {path.name for path in folder.iterdir()} == before

@@ -118,6 +118,25 @@ def read_info(path: str | Path) -> RasterInfo:
     return open_raster(path).info
 
 
+def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
+    """Say what the header of an open raster says.
+
+    Args:
+        dataset: The raster, warped or in memory too.
+        path: What it is called.
+    """
+    return RasterInfo(
+        path=path,
+        height=dataset.height,
+        width=dataset.width,
+        count=dataset.count,
+        dtype=dataset.dtypes[0],
+        crs=dataset.crs,
+        transform=dataset.transform,
+        nodata=dataset.nodatavals,
+    )
+
+
 def close_rasters() -> None:
     """Close what this thread holds open: a file that is removed keeps its disk space until then."""
     for handle in _handles.items.values():
@@ -147,18 +166,8 @@ def _open(path: str, size: int) -> Handle:
                 dataset = rasterio.open(path)
     except RasterioIOError as error:
         raise ValueError(_why_unreadable(path, size, error)) from error
-    info = RasterInfo(
-        path=path,
-        height=dataset.height,
-        width=dataset.width,
-        count=dataset.count,
-        dtype=dataset.dtypes[0],
-        crs=dataset.crs,
-        transform=dataset.transform,
-        nodata=dataset.nodatavals,
-    )
     masked = tuple(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums)
-    return Handle(dataset, info, masked)
+    return Handle(dataset, info_of(dataset, path), masked)
 
 
 def _holds_its_pixels(dataset: DatasetReader, size: int) -> bool:

@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from mobanet_mmseg.datasets.placement import find_misplacement
-from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
+from mobanet_mmseg.datasets.raster_files import gdal_settings, info_of, open_raster
 from mobanet_mmseg.datasets.rasters import AuxRange, RasterInfo, check_bands, read_info
 from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges, is_percentile
 from mobanet_mmseg.inference.reading import PairReader
@@ -167,7 +167,7 @@ def read_image(
     if isinstance(image, str | Path):
         dataset, info = open_raster(image).dataset, read_info(image)
     else:
-        dataset, info = image, _info_of(image)
+        dataset, info = image, info_of(image, image.name)
     check_bands(info, bands)
     try:
         with gdal_settings():
@@ -191,19 +191,6 @@ def path_of(dataset: DatasetReader | WarpedVRT) -> Path | None:
         return None
     info = read_info(path)  # an overview of the file has another size
     return path if (info.height, info.width) == dataset.shape else None
-
-
-def _info_of(dataset: DatasetReader | WarpedVRT) -> RasterInfo:
-    return RasterInfo(
-        path=dataset.name,
-        height=dataset.height,
-        width=dataset.width,
-        count=dataset.count,
-        dtype=dataset.dtypes[0],
-        crs=dataset.crs,
-        transform=dataset.transform,
-        nodata=dataset.nodatavals,
-    )
 
 
 def _scale(aux: np.ndarray, aux_range: str | Percentiles | AuxRange | None) -> np.ndarray:

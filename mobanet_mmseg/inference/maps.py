@@ -32,6 +32,14 @@ class MapPaths:
     confidence: Path | None = None
     cog: bool = False
 
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """Which maps there are beside the labels."""
+        return {
+            'probabilities': self.probabilities is not None,
+            'confidence': self.confidence is not None,
+        }
+
 
 @contextmanager
 def open_maps(

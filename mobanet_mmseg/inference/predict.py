@@ -142,11 +142,7 @@ def predict_raster(
         ValueError: If a raster is damaged, or its bands do not fit the model.
     """
     strips = plan_raster(model, source, settings)
-    wanted = {
-        'probabilities': paths.probabilities is not None,
-        'confidence': paths.confidence is not None,
-    }
-    rows = predict_rows(model, source, settings, strips, **wanted)
+    rows = predict_rows(model, source, settings, strips, **paths.wanted)
     return write_rows(rows, paths, source.info, model.dataset_meta, advance)
 
 

@@ -1,6 +1,7 @@
 """The one engine of tiled prediction: a network slides over an image, strip by strip.
 
-Only the strip in work is held, so that memory grows with the image's width and not with its height.
+Only the strip in work is held, so that memory grows with the width of the strips and not with the
+image's height; a wide image's strips may be cut into bands of columns.
 """
 
 import math

@@ -104,16 +104,12 @@ def predict_raster_together(
         sum(strip.done[1] - strip.done[0] for strip in own if strip.done_columns == bands[0])
         for own in shares
     ]
-    wanted = {
-        'probabilities': paths.probabilities is not None,
-        'confidence': paths.confidence is not None,
-    }
     try:
         _check_place(paths, parts)
         counts = np.zeros(256, np.int64)
         with failing_together():
             if heights[rank]:
-                rows = predict_rows(model, source, settings, shares[rank], **wanted)
+                rows = predict_rows(model, source, settings, shares[rank], **paths.wanted)
                 part_info = replace(info, height=heights[rank])
                 counts = write_rows(rows, parts[rank], part_info, legend, advance)
         with failing_together():
