@@ -11,9 +11,9 @@ from mobanet_mmseg.inference import predict
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.row_writer import Layer, open_geotiffs
-from mobanet_mmseg.inference.sweep import Rows, sweep
 from mobanet_mmseg.inference.warped_rows import WarpedRows
-from mobanet_mmseg.inference.windows import Tiling, plan_strips, share_strips
+from mobanet_mmseg.tiling.sliding_window import Rows, sweep
+from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
 
 SIZE = 19, 700  # three bands of at most 256 columns
 

@@ -28,7 +28,7 @@ from torch import nn
 
 from mobanet_mmseg.inference import inferencer as inferencer_module
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-from mobanet_mmseg.inference.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 
 SURE = 1e-4  # between the two largest logits: where it is less, rounding may choose
 

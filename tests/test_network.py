@@ -18,7 +18,7 @@ from mobanet_mmseg.inference.network import (
     tiling_for,
     window_network,
 )
-from mobanet_mmseg.inference.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 
 
 class Head:

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from mobanet_mmseg.inference.sweep import Rows, blend_weights, sweep
-from mobanet_mmseg.inference.windows import Tiling, plan_strips, share_strips
+from mobanet_mmseg.tiling.sliding_window import Rows, blend_weights, sweep
+from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
 
 
 def run(network, image, tiling, valid=None, strips=None):
@@ -150,7 +150,7 @@ def test_batches_of_a_strip_are_of_even_size():
 
 
 def test_wide_images_come_in_pieces_of_bounded_size(monkeypatch):
-    monkeypatch.setattr('mobanet_mmseg.inference.sweep.CHUNK_BYTES', 4 * 50 * 3)
+    monkeypatch.setattr('mobanet_mmseg.tiling.sliding_window.CHUNK_BYTES', 4 * 50 * 3)
     _, done = run(lambda crops: crops, torch.randn(1, 1, 20, 50), Tiling((8, 8), (8, 8)))
     assert [piece.row for piece in done] == [0, 3, 6, 8, 11, 12, 15, 18]
     assert max(piece.logits.shape[-2] for piece in done) == 3

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mobanet_mmseg.inference.symmetries import (
+from mobanet_mmseg.tiling.symmetries import (
     SYMMETRIES,
     apply_symmetry,
     average_over,

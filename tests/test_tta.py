@@ -7,7 +7,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
-from mobanet_mmseg.inference.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 
 SIZE = (37, 53)
 

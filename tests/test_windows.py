@@ -1,6 +1,6 @@
 import pytest
 
-from mobanet_mmseg.inference.windows import Tiling, plan_strips, share_strips
+from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
 
 
 def mmseg_windows(height, width, window, stride):

@@ -32,9 +32,9 @@ from mobanet_mmseg.inference.predict import (
 )
 from mobanet_mmseg.inference.ranks import own_device
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.symmetries import choose_symmetries
 from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
+from mobanet_mmseg.tiling.symmetries import choose_symmetries
 
 Range = str | Percentiles | AuxRange | None
 

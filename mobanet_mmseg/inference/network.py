@@ -11,10 +11,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1
-from mobanet_mmseg.inference.sweep import Network
-from mobanet_mmseg.inference.symmetries import average_over
-from mobanet_mmseg.inference.windows import Tiling
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+from mobanet_mmseg.tiling.sliding_window import Network
+from mobanet_mmseg.tiling.symmetries import average_over
+from mobanet_mmseg.tiling.windows import Tiling
 
 LARGEST_BATCH = 64
 GAIN = 1.05  # a larger batch is taken if windows get faster by this

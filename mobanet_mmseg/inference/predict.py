@@ -13,8 +13,8 @@ from mobanet_mmseg.datasets.raster_files import RasterInfo
 from mobanet_mmseg.inference.maps import MapPaths, open_maps
 from mobanet_mmseg.inference.network import Maps, read_maps, window_network
 from mobanet_mmseg.inference.overlap import ahead, behind
-from mobanet_mmseg.inference.sweep import Rows, sweep
-from mobanet_mmseg.inference.windows import Strip, Tiling, plan_strips
+from mobanet_mmseg.tiling.sliding_window import Rows, sweep
+from mobanet_mmseg.tiling.windows import Strip, Tiling, plan_strips
 
 # Of the strip in work, which a wide raster's bands are cut for; with 6 classes, 4 channels and
 # windows of 256 pixels that is 6138 columns: a tile of Potsdam is one band.

@@ -29,7 +29,7 @@ from mobanet_mmseg.inference.predict import (
 from mobanet_mmseg.inference.ranks import agreed, failing_together
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.row_writer import check_goal, touch
-from mobanet_mmseg.inference.windows import PixelSpan, share_strips
+from mobanet_mmseg.tiling.windows import PixelSpan, share_strips
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
 

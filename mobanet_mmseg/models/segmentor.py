@@ -15,8 +15,8 @@ from mmseg.utils import SampleList, add_prefix
 from rich.progress import track
 from torch import Tensor
 
-from mobanet_mmseg.inference.sweep import Rows, sweep
-from mobanet_mmseg.inference.windows import Tiling, plan_strips
+from mobanet_mmseg.tiling.sliding_window import Rows, sweep
+from mobanet_mmseg.tiling.windows import Tiling, plan_strips
 
 
 @MODELS.register_module()

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor
 
-from mobanet_mmseg.inference.symmetries import (
+from mobanet_mmseg.tiling.symmetries import (
     apply_symmetry,
     choose_symmetries,
     swaps_sides,
@@ -34,7 +34,7 @@ class SymmetryTTAModel(SegTTAModel):
     Args:
         module: The segmentor, or its config.
         symmetries: ``'flips'`` (as it is, mirrored left-right, top-bottom, both), ``'d4'`` (the
-            same four, and turned by a quarter), or numbers of ``inference.symmetries``.
+            same four, and turned by a quarter), or numbers of ``tiling.symmetries``.
 
     Raises:
         ValueError: If there is no such symmetry.

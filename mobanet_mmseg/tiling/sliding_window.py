@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mobanet_mmseg.inference.windows import Box, Strip, Tiling, spans
+from mobanet_mmseg.tiling.windows import Box, Strip, Tiling, spans
 
 CHUNK_BYTES = 32_000_000  # of logits that are handed on at once
 
