@@ -6,9 +6,9 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
 
-from mobanet_mmseg.datasets.rasters import read_info
 from mobanet_mmseg.inference.arrays import ArraySource, path_of, read_image
 from mobanet_mmseg.inference.reading import PairReader
+from mobanet_mmseg.rasters.windows import read_info
 
 PLACE = {'crs': UTM, 'transform': from_origin(368000, 5808000, 0.5, 0.5)}
 READING = {'img_bands': (1, 2, 3), 'aux_bands': (1,)}

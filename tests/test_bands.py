@@ -6,12 +6,12 @@ import rasterio
 import torch
 from rasterio.transform import Affine, from_origin
 
-from mobanet_mmseg.datasets.rasters import read_info
 from mobanet_mmseg.inference import predict
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.row_writer import Layer, open_geotiffs
 from mobanet_mmseg.inference.warped_rows import WarpedRows
+from mobanet_mmseg.rasters.row_writer import Layer, open_geotiffs
+from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.tiling.sliding_window import Rows, sweep
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
 

@@ -131,8 +131,8 @@ def test_rasters_are_tiled_compressed_and_keep_their_place(converted, folders):
 
 
 def test_training_finds_the_statistics_and_computes_nothing(converted, monkeypatch):
-    monkeypatch.setattr('mobanet_mmseg.datasets.statistics._known', {})
-    monkeypatch.setattr('mobanet_mmseg.datasets.statistics._compute', lambda path: 1 / 0)
+    monkeypatch.setattr('mobanet_mmseg.rasters.ranges._known', {})
+    monkeypatch.setattr('mobanet_mmseg.rasters.ranges._compute', lambda path: 1 / 0)
     low, high = dataset('potsdam', 'train', converted[0]).get_data_info(0)['aux_range']
     heights = random_tile(SHAPE, seed=0)[1]
     assert (low[0], high[0]) == (heights.min(), heights.max())

@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Compression
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.geotiff import write_labels
+from mobanet_mmseg.rasters.geotiff import write_labels
 
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(0.05, 0, 368000, 0, -0.05, 5808000)

@@ -14,7 +14,7 @@ from test_conversion_raster_pair import SMALL, heights, optical
 
 from mobanet_mmseg.conversion import isprs, raster_pair
 from mobanet_mmseg.conversion.raster_pair import RasterPair
-from mobanet_mmseg.datasets.rasters import read_info
+from mobanet_mmseg.rasters.windows import read_info
 
 
 @pytest.fixture

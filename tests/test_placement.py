@@ -4,8 +4,8 @@ from fakes import random_tile, write_raster
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
 
-from mobanet_mmseg.datasets.placement import check_place, crs_name, horizontal_crs, max_offset
-from mobanet_mmseg.datasets.rasters import read_info
+from mobanet_mmseg.rasters.grids import check_place, crs_name, horizontal_crs, max_offset
+from mobanet_mmseg.rasters.windows import read_info
 
 SHAPE = (20, 30)
 PIXEL = 0.05  # metres

@@ -9,7 +9,7 @@ import rasterio
 from fakes import random_tile, write_raster
 
 from mobanet_mmseg.datasets import raster_files
-from mobanet_mmseg.datasets.rasters import check_sizes, read_info, read_stack, read_window
+from mobanet_mmseg.rasters.windows import check_sizes, read_info, read_stack, read_window
 
 SHAPE = (37, 53)
 WINDOWS = [(0, 0, 5, 7), (11, 20, 16, 9), (36, 0, 1, 53), (30, 46, 7, 7), (0, 52, 37, 1), None]

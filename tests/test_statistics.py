@@ -8,9 +8,9 @@ import pytest
 from fakes import write_raster
 
 from mobanet_mmseg.datasets import percentiles, statistics
-from mobanet_mmseg.datasets.percentiles import band_percentiles
-from mobanet_mmseg.datasets.rasters import read_stack
-from mobanet_mmseg.datasets.statistics import STATISTICS_FILE, aux_ranges, aux_statistics
+from mobanet_mmseg.rasters.percentiles import band_percentiles
+from mobanet_mmseg.rasters.ranges import STATISTICS_FILE, aux_ranges, aux_statistics
+from mobanet_mmseg.rasters.windows import read_stack
 
 HEIGHTS = np.array([[-9999, 31.5, 40], [np.nan, 60.25, np.inf]], np.float32)
 

@@ -17,7 +17,6 @@ from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mobanet_mmseg.datasets.rasters import read_info
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
@@ -32,6 +31,7 @@ from mobanet_mmseg.inference.ranks import (
     share_items,
     start_ranks,
 )
+from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.visualization.pictures import check_ending, draw_panels
 
 

@@ -16,29 +16,29 @@ from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
 from mobanet_mmseg.conversion.dronedeploy_scenes import LABEL, Scene, find_scenes
-from mobanet_mmseg.conversion.folders import beside, check_folder
 from mobanet_mmseg.conversion.legends import Legend, parse_legend
 from mobanet_mmseg.conversion.raster_pair import MIN_SIDE, Report
 from mobanet_mmseg.conversion.splitting import PixelWindow, cut
 from mobanet_mmseg.conversion.tiles import FOLDERS, Cutout, Cutter, RasterPair
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
-from mobanet_mmseg.datasets.raster_files import close_rasters
-from mobanet_mmseg.datasets.rasters import (
-    MAX_EDGE,
-    RasterInfo,
-    check_bands,
-    check_sizes,
-    read_info,
-    read_window,
-)
-from mobanet_mmseg.datasets.warping import (
+from mobanet_mmseg.rasters.files import close_rasters
+from mobanet_mmseg.rasters.folders import beside, check_folder
+from mobanet_mmseg.rasters.warping import (
     bounds_of,
     check_crs,
     check_overlap,
     float_type,
     read_warped,
     warped_values,
+)
+from mobanet_mmseg.rasters.windows import (
+    MAX_EDGE,
+    RasterInfo,
+    check_bands,
+    check_sizes,
+    read_info,
+    read_window,
 )
 
 LEGEND: Legend = parse_legend(

@@ -16,12 +16,12 @@ from rich.progress import track
 from mobanet_mmseg.conversion.archives import Member, find_members
 from mobanet_mmseg.conversion.isprs_files import ARCHIVES, Choice, match_tiles
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.conversion.writing import STRIP, write_raster, write_text
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR, IGNORE_INDEX
-from mobanet_mmseg.datasets.raster_files import close_rasters
-from mobanet_mmseg.datasets.rasters import check_bands, check_sizes, read_info, read_window
-from mobanet_mmseg.datasets.statistics import STATISTICS_FILE, aux_statistics
+from mobanet_mmseg.rasters.files import close_rasters
+from mobanet_mmseg.rasters.ranges import STATISTICS_FILE, aux_statistics
+from mobanet_mmseg.rasters.tile_writer import STRIP, write_raster, write_text
+from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info, read_window
 
 MANIFEST = 'conversion.json'
 SCRATCH = '.unfinished'

@@ -12,14 +12,14 @@ from mobanet_mmseg.conversion.legends import Legend, refuse_unknown
 from mobanet_mmseg.conversion.splitting import PixelWindow
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
-from mobanet_mmseg.datasets.rasters import RasterInfo, read_info
-from mobanet_mmseg.datasets.warping import (
+from mobanet_mmseg.rasters.warping import (
     bounds_of,
     check_crs,
     check_overlap,
     read_warped,
     warped,
 )
+from mobanet_mmseg.rasters.windows import RasterInfo, read_info
 
 BANDS = {'value': 1, 'color': 3}
 

@@ -15,7 +15,6 @@ from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
 from mobanet_mmseg.conversion.dataset_file import dataset_file
-from mobanet_mmseg.conversion.folders import beside, check_folder
 from mobanet_mmseg.conversion.raster_labels import RasterLabels, open_raster_labels
 from mobanet_mmseg.conversion.splitting import Tile, apart, cut, split_blocks
 from mobanet_mmseg.conversion.tiles import (
@@ -25,8 +24,8 @@ from mobanet_mmseg.conversion.tiles import (
     bands_of,
 )
 from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
-from mobanet_mmseg.datasets.rasters import RasterInfo, check_bands, read_info
-from mobanet_mmseg.datasets.warping import (
+from mobanet_mmseg.rasters.folders import beside, check_folder
+from mobanet_mmseg.rasters.warping import (
     bounds_of,
     check_crs,
     check_no_alpha,
@@ -34,6 +33,7 @@ from mobanet_mmseg.datasets.warping import (
     read_warped,
     warped_values,
 )
+from mobanet_mmseg.rasters.windows import RasterInfo, check_bands, read_info
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
 MIN_SIDE = 256  # pixels: the window that the configs train on

@@ -15,9 +15,9 @@ from rasterio.windows import transform as window_transform
 from mobanet_mmseg.conversion.legends import Legend
 from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
-from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
-from mobanet_mmseg.datasets.rasters import RasterInfo, read_window
-from mobanet_mmseg.datasets.warping import alpha_bands, float_type
+from mobanet_mmseg.rasters.files import gdal_settings, open_raster
+from mobanet_mmseg.rasters.warping import alpha_bands, float_type
+from mobanet_mmseg.rasters.windows import RasterInfo, read_window
 
 FOLDERS = ('img', 'aux', 'label')
 

@@ -19,8 +19,8 @@ from rasterio.windows import transform as window_transform
 from mobanet_mmseg.conversion.legends import Legend, refuse_unknown
 from mobanet_mmseg.conversion.splitting import PixelWindow
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
-from mobanet_mmseg.datasets.rasters import RasterInfo
-from mobanet_mmseg.datasets.warping import apply, check_crs, check_overlap
+from mobanet_mmseg.rasters.warping import apply, check_crs, check_overlap
+from mobanet_mmseg.rasters.windows import RasterInfo
 
 GEOJSON = ('.geojson', '.json')
 SUFFIXES = (*GEOJSON, '.gpkg', '.shp', '.fgb', '.gml', '.kml')

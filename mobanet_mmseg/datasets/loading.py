@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MAX_CLASSES
-from mobanet_mmseg.datasets.rasters import read_info, read_stack, read_window
+from mobanet_mmseg.rasters.windows import read_info, read_stack, read_window
 
 
 @TRANSFORMS.register_module()

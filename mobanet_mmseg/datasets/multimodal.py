@@ -11,10 +11,10 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from rich.progress import track
 
-from mobanet_mmseg.datasets.placement import check_place
-from mobanet_mmseg.datasets.rasters import AuxRange, check_bands, check_sizes, read_info
 from mobanet_mmseg.datasets.splits import refuse_twice
-from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
+from mobanet_mmseg.rasters.grids import check_place
+from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges
+from mobanet_mmseg.rasters.windows import AuxRange, check_bands, check_sizes, read_info
 
 IGNORE_INDEX = 255
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary

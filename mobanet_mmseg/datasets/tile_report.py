@@ -19,11 +19,11 @@ from mobanet_mmseg.datasets.alignment import (
 )
 from mobanet_mmseg.datasets.loading import UNKNOWN
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MultimodalSegDataset
-from mobanet_mmseg.datasets.percentiles import band_percentiles
-from mobanet_mmseg.datasets.placement import crs_name
-from mobanet_mmseg.datasets.rasters import AuxRange, read_info, read_window
-from mobanet_mmseg.datasets.statistics import aux_ranges
 from mobanet_mmseg.datasets.tile_scan import scan_tile
+from mobanet_mmseg.rasters.grids import crs_name
+from mobanet_mmseg.rasters.percentiles import band_percentiles
+from mobanet_mmseg.rasters.ranges import aux_ranges
+from mobanet_mmseg.rasters.windows import AuxRange, read_info, read_window
 
 WINDOW = 512  # of full resolution, in which shifts are looked for, pixels
 WINDOWS = 3  # of them down and across

@@ -9,7 +9,7 @@ import numpy as np
 
 from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MultimodalSegDataset
-from mobanet_mmseg.datasets.rasters import AuxRange, read_window
+from mobanet_mmseg.rasters.windows import AuxRange, read_window
 
 CHUNK_PIXELS = 1_000_000
 OVERVIEW = 1000  # longer side of a reduced tile, pixels

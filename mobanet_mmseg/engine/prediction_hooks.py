@@ -13,8 +13,8 @@ from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 from torch import Tensor
 
-from mobanet_mmseg.datasets.rasters import read_info
-from mobanet_mmseg.inference.geotiff import write_labels
+from mobanet_mmseg.rasters.geotiff import write_labels
+from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.visualization.pictures import draw_panels, render_panels
 
 

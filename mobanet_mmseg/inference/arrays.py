@@ -10,12 +10,12 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
-from mobanet_mmseg.datasets.placement import find_misplacement
-from mobanet_mmseg.datasets.raster_files import gdal_settings, info_of, open_raster
-from mobanet_mmseg.datasets.rasters import AuxRange, RasterInfo, check_bands, read_info
-from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges, is_percentile
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.modalities import scale_aux, stack_modalities
+from mobanet_mmseg.rasters.files import gdal_settings, info_of, open_raster
+from mobanet_mmseg.rasters.grids import find_misplacement
+from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges, is_percentile
+from mobanet_mmseg.rasters.windows import AuxRange, RasterInfo, check_bands, read_info
 
 Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 

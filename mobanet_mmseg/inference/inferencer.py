@@ -11,8 +11,6 @@ from mmengine.config import Config
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.datasets.rasters import AuxRange
-from mobanet_mmseg.datasets.statistics import Percentiles
 from mobanet_mmseg.inference.arrays import Image, open_images
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
 from mobanet_mmseg.inference.network import (
@@ -34,6 +32,8 @@ from mobanet_mmseg.inference.ranks import own_device
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
+from mobanet_mmseg.rasters.ranges import Percentiles
+from mobanet_mmseg.rasters.windows import AuxRange
 from mobanet_mmseg.tiling.symmetries import choose_symmetries
 
 Range = str | Percentiles | AuxRange | None

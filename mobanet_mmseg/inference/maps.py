@@ -9,8 +9,8 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.geotiff import check_labels, label_layer
-from mobanet_mmseg.inference.row_writer import Layer, RowWriter, open_geotiffs
+from mobanet_mmseg.rasters.geotiff import check_labels, label_layer
+from mobanet_mmseg.rasters.row_writer import Layer, RowWriter, open_geotiffs
 
 NODATA = 255  # in every map
 PROBABILITY_1 = 254  # the byte of a probability of 1

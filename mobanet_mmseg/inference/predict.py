@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from mmseg.models import EncoderDecoder
 
-from mobanet_mmseg.datasets.raster_files import RasterInfo
 from mobanet_mmseg.inference.maps import MapPaths, open_maps
 from mobanet_mmseg.inference.network import Maps, read_maps, window_network
 from mobanet_mmseg.inference.overlap import ahead, behind
+from mobanet_mmseg.rasters.files import RasterInfo
 from mobanet_mmseg.tiling.sliding_window import Rows, sweep
 from mobanet_mmseg.tiling.windows import Strip, Tiling, plan_strips
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from mobanet_mmseg.datasets.rasters import read_window
 from mobanet_mmseg.inference.predict import Source
 from mobanet_mmseg.inference.trained import read_truth
+from mobanet_mmseg.rasters.windows import read_window
 
 LONGER_SIDE = 2400  # pixels of the reduced copy: twice a panel's, which is then drawn by area
 ROWS_AT_ONCE = 256

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mobanet_mmseg.datasets.placement import find_misplacement
-from mobanet_mmseg.datasets.raster_files import open_raster
-from mobanet_mmseg.datasets.rasters import (
+from mobanet_mmseg.inference.warped_rows import WarpedRows
+from mobanet_mmseg.modalities import scale_aux
+from mobanet_mmseg.rasters.files import open_raster
+from mobanet_mmseg.rasters.grids import find_misplacement
+from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges
+from mobanet_mmseg.rasters.windows import (
     MAX_EDGE,
     AuxRange,
     RasterInfo,
@@ -18,9 +21,6 @@ from mobanet_mmseg.datasets.rasters import (
     read_window,
     read_with_validity,
 )
-from mobanet_mmseg.datasets.statistics import Percentiles, aux_ranges
-from mobanet_mmseg.inference.warped_rows import WarpedRows
-from mobanet_mmseg.modalities import scale_aux
 
 ROWS = 128  # rows that are read at a time, or one row of higher blocks
 
@@ -29,7 +29,7 @@ class PairReader(AbstractContextManager):
     """Rows of an optical and an auxiliary raster, stacked, on the optical one's grid.
 
     Where both lie on one grid the rows are those of
-    :func:`~mobanet_mmseg.datasets.rasters.read_stack`, which training reads by. Otherwise the
+    :func:`~mobanet_mmseg.rasters.windows.read_stack`, which training reads by. Otherwise the
     auxiliary raster is warped while it is read, and is 0 after the scaling outside of it.
 
     Opened in any thread, which finds what does not fit; read in one other; closed after that.

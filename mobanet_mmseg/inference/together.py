@@ -14,7 +14,6 @@ from mmseg.models import EncoderDecoder
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from mobanet_mmseg.datasets.raster_files import gdal_settings
 from mobanet_mmseg.inference.maps import MapPaths
 from mobanet_mmseg.inference.network import Maps
 from mobanet_mmseg.inference.predict import (
@@ -28,7 +27,8 @@ from mobanet_mmseg.inference.predict import (
 )
 from mobanet_mmseg.inference.ranks import agreed, failing_together
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.row_writer import check_goal, touch
+from mobanet_mmseg.rasters.files import gdal_settings
+from mobanet_mmseg.rasters.row_writer import check_goal, touch
 from mobanet_mmseg.tiling.windows import PixelSpan, share_strips
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined

@@ -16,18 +16,17 @@ from rasterio.windows import transform as window_transform
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.datasets.percentiles import find_percentiles
-from mobanet_mmseg.datasets.placement import crs_name, horizontal_crs
-from mobanet_mmseg.datasets.raster_files import gdal_settings
-from mobanet_mmseg.datasets.rasters import AuxRange, PixelWindow, RasterInfo, check_bands
-from mobanet_mmseg.datasets.statistics import (
+from mobanet_mmseg.rasters.files import gdal_settings
+from mobanet_mmseg.rasters.grids import crs_name, horizontal_crs
+from mobanet_mmseg.rasters.percentiles import find_percentiles
+from mobanet_mmseg.rasters.ranges import (
     AuxStatistics,
     Percentiles,
     aux_ranges,
     checked_range,
     is_percentile,
 )
-from mobanet_mmseg.datasets.warping import (
+from mobanet_mmseg.rasters.warping import (
     apply,
     check_crs,
     check_no_alpha,
@@ -35,6 +34,7 @@ from mobanet_mmseg.datasets.warping import (
     read_warped,
     value_options,
 )
+from mobanet_mmseg.rasters.windows import AuxRange, PixelWindow, RasterInfo, check_bands
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
 MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
@@ -111,7 +111,7 @@ class WarpedRows:
         """Say which values become 0 and 1; ranges of its own are those on the optical's grid.
 
         Args:
-            aux_range: As :func:`~mobanet_mmseg.datasets.statistics.aux_ranges` takes it.
+            aux_range: As :func:`~mobanet_mmseg.rasters.ranges.aux_ranges` takes it.
 
         Raises:
             ValueError: If ``aux_range`` is none of these, or the raster has no range.

@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
 
-from mobanet_mmseg.datasets.raster_files import gdal_settings
+from mobanet_mmseg.rasters.files import gdal_settings
 
 BLOCK = 256  # pixels, both sides
 # Deflate is read everywhere. Labels are small whatever the level; probabilities at level 6 take

@@ -13,8 +13,8 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from rich.progress import track
 
-from mobanet_mmseg.datasets.percentiles import band_percentiles
-from mobanet_mmseg.datasets.rasters import AuxRange, check_bands, read_info, read_window
+from mobanet_mmseg.rasters.percentiles import band_percentiles
+from mobanet_mmseg.rasters.windows import AuxRange, check_bands, read_info, read_window
 
 STATISTICS_FILE = 'aux_statistics.json'
 CHUNK_BYTES = 16_000_000

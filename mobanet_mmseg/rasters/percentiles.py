@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from mobanet_mmseg.datasets.rasters import read_info, read_window
+from mobanet_mmseg.rasters.windows import read_info, read_window
 
 CHUNK_BYTES = 16_000_000
 HALF = 1 << 16  # a key of 32 bits is counted by its upper half, then by its lower

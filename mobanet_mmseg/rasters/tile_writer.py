@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from mobanet_mmseg.datasets.raster_files import gdal_settings
+from mobanet_mmseg.rasters.files import gdal_settings
 
 STRIP = 256  # rows that are written at once: whole rows of blocks
 # Read fastest by random windows of 256: LZW and Deflate take half as long again, and of blocks of

@@ -5,7 +5,7 @@ import math
 
 from rasterio.crs import CRS
 
-from mobanet_mmseg.datasets.raster_files import RasterInfo
+from mobanet_mmseg.rasters.files import RasterInfo
 
 # A file that names its pixels' corners where another names their centres is half a pixel off.
 MAX_OFFSET = 0.5

@@ -7,7 +7,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.row_writer import Layer, open_geotiffs
+from mobanet_mmseg.rasters.row_writer import Layer, open_geotiffs
 
 
 def label_layer(

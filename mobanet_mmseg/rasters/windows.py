@@ -11,7 +11,8 @@ import numpy as np
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
-from mobanet_mmseg.datasets.raster_files import (
+from mobanet_mmseg.modalities import scale_aux, stack_modalities
+from mobanet_mmseg.rasters.files import (
     CACHE_BYTES,
     WINDOW_CACHE_BYTES,
     Handle,
@@ -20,7 +21,6 @@ from mobanet_mmseg.datasets.raster_files import (
     open_raster,
     read_info,
 )
-from mobanet_mmseg.modalities import scale_aux, stack_modalities
 
 __all__ = [
     'MAX_EDGE',

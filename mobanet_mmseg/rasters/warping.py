@@ -14,8 +14,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from mobanet_mmseg.datasets.raster_files import gdal_settings, open_raster
-from mobanet_mmseg.datasets.rasters import PixelWindow, RasterInfo
+from mobanet_mmseg.rasters.files import gdal_settings, open_raster
+from mobanet_mmseg.rasters.windows import PixelWindow, RasterInfo
 
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
 SAME_PLACE = 0.01  # pixels

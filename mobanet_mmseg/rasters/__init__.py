@@ -1,0 +1,1 @@
+"""All that knows GDAL and no data set: open files, windows, grids, warping, ranges, writing."""
