@@ -9,8 +9,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mobanet_mmseg.engine.parameters import count_parameters
 from mobanet_mmseg.models.dgfm import Average
-from mobanet_mmseg.models.parameters import count_parameters
 
 CONFIGS = ROOT / 'configs' / 'mobanet'
 ROWS = ('base', 'cpia', 'cpia-dgfm')

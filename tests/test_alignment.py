@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mobanet_mmseg.datasets.alignment import (
+from mobanet_mmseg.checks.registration import (
     SYMMETRIES,
     correlation,
     find_shift,

@@ -1,4 +1,4 @@
-"""Who may import whom, and docstrings that say no more than the code."""
+"""Which floor may import which, and docstrings that say no more than the code."""
 
 import ast
 import inspect
@@ -11,114 +11,63 @@ from conftest import ROOT
 PACKAGE = ROOT / 'mobanet_mmseg'
 FILES = sorted(PACKAGE.rglob('*.py'))
 
-# Module or subpackage -> what of the package it may import; imports point one way.
-MAY_IMPORT = {
-    'compat': set(),
-    'modalities': set(),
-    'tiling': {'tiling'},
-    'inference.pairs': set(),
-    'models': {'modalities', 'models', 'tiling'},
-    'rasters': {'modalities', 'rasters'},
-    'datasets': {'modalities', 'rasters', 'datasets'},
-    'conversion': {'modalities', 'rasters', 'datasets', 'conversion'},
-    'evaluation': set(),
-    'visualization': {'visualization'},
-    'visualization.browse': {'visualization', 'models.mcrm'},
-    'inference': {
-        'modalities',
-        'tiling',
-        'rasters',
-        'datasets',
-        'inference',
-        'models.checkpoints',
-        'models.data_preprocessor',
-    },
-    'engine': {
-        'rasters',
-        'datasets',
-        'inference',
-        'visualization',
-        'models.checkpoints',
-        'models.data_preprocessor',
-        'models.parameters',
-        'models.tta',
-        'engine',
-    },
-}
-# Inside models: what a file knows of its siblings.
-MODELS_MAY_IMPORT = {
-    'checkpoints': {'weights'},
-    'complexity': {'multimodal_vit', 'parameters'},
-    'cpia': set(),
-    'dgfm': set(),
-    'mcrm': set(),
-    'parameters': set(),
-    'safetensors': set(),
-    'weight_names': set(),
-    'weights': {'safetensors', 'weight_names'},
-    'vit': {'weights'},
-    'dinov2': {'vit'},
-    'sam': {'vit'},
-    'encoders': {'dinov2', 'sam', 'vit'},
-    'data_preprocessor': {'mcrm'},
-    'multimodal_vit': {'cpia', 'encoders'},
-    'segmentor': set(),
-    'released': set(),
-    'released_weights': {'weight_names', 'weights'},
-    'tta': set(),
-    'two_stream': set(),
-}
+# The floors, from the ground; a folder imports itself and what lies on the floors below.
+FLOORS = (
+    {'compat', 'modalities', 'tiling', 'weights'},
+    {'rasters', 'models'},
+    {'datasets', 'evaluation', 'visualization'},
+    {'inference', 'conversion', 'checks', 'engine', 'synthetic'},
+)
 
 
 def module_name(path: Path) -> str:
     return '.'.join(path.relative_to(PACKAGE).with_suffix('').parts)
 
 
-def own_imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, without the package's name."""
+def own_imports(source: str) -> set[str]:
+    """Folders of the package that a source imports, and ``'tools'`` or ``'demo'``."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             base = node.module or ''
-            if base == 'mobanet_mmseg':
-                found |= {alias.name for alias in node.names}
-            elif base.startswith('mobanet_mmseg.'):
-                found.add(base.removeprefix('mobanet_mmseg.'))
+            names = [alias.name for alias in node.names] if base == 'mobanet_mmseg' else ['']
+            found |= {'relative'} if node.level else {f'{base}.{name}' for name in names}
         elif isinstance(node, ast.Import):
-            found |= {
-                alias.name.removeprefix('mobanet_mmseg.')
-                for alias in node.names
-                if alias.name.startswith('mobanet_mmseg.')
-            }
-    return found
+            found |= {alias.name for alias in node.names}
+    own = {name.split('.')[1] for name in found if name.startswith('mobanet_mmseg.')}
+    return own | ({name.split('.')[0] for name in found} & {'tools', 'demo', 'tests', 'relative'})
+
+
+def misplaced(folder: str, source: str) -> set[str]:
+    """What a source in a folder (or module) of the package imports although it may not."""
+    floor = next(number for number, folders in enumerate(FLOORS) if folder in folders)
+    return own_imports(source) - {folder}.union(*FLOORS[:floor])
 
 
 @pytest.mark.parametrize('path', FILES, ids=module_name)
-def test_imports_point_one_way(path):
-    name = module_name(path)
-    if path.name == '__init__.py':
-        pytest.skip('an __init__ gathers its subpackage')
-    allowed = MAY_IMPORT.get(name, MAY_IMPORT.get(name.split('.')[0]))
-    assert allowed is not None, f'{name} has no place in the design yet'
-    for imported in own_imports(path):
-        assert {imported, imported.split('.')[0]} & allowed, f'{name} imports {imported}'
+def test_imports_point_down(path):
+    folder = module_name(path).split('.')[0]
+    if folder != '__init__':
+        assert not misplaced(folder, path.read_text())
 
 
-@pytest.mark.parametrize('name', MODELS_MAY_IMPORT)
-def test_a_file_of_models_knows_its_siblings_only(name):
-    imported = own_imports(PACKAGE / 'models' / f'{name}.py')
-    siblings = {module.split('.')[1] for module in imported if module.startswith('models.')}
-    assert siblings <= MODELS_MAY_IMPORT[name]
-
-
-def test_every_file_of_models_has_its_rule():
-    names = {path.stem for path in (PACKAGE / 'models').glob('*.py')} - {'__init__'}
-    assert names == set(MODELS_MAY_IMPORT)
-
-
-def test_nothing_imports_tools():
-    for path in FILES:
-        assert 'tools' not in {module.split('.')[0] for module in own_imports(path)}
+@pytest.mark.parametrize(
+    ('folder', 'source', 'wrong'),
+    [
+        ('rasters', 'from mobanet_mmseg.datasets.isprs import Source', {'datasets'}),
+        ('rasters', 'from mobanet_mmseg import datasets', {'datasets'}),
+        ('rasters', 'import mobanet_mmseg.models.mcrm', {'models'}),
+        ('checks', 'def f():\n    from mobanet_mmseg.inference import pairs', {'inference'}),
+        ('tiling', 'from ..models import mcrm', {'relative'}),
+        ('engine', 'from tools.train import main', {'tools'}),
+        ('engine', 'import tools', {'tools'}),
+        ('engine', 'import demo.run', {'demo'}),
+        ('engine', 'from mobanet_mmseg.rasters.files import read_info', set()),
+        ('tiling', 'from mobanet_mmseg.tiling.windows import Tiling', set()),
+    ],
+)
+def test_an_import_against_the_floors_is_found(folder, source, wrong):
+    assert misplaced(folder, source) == wrong
 
 
 def test_checkpoints_are_never_read_as_code():

@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
 from scenes import SHAPE, scene, scene_config, write_scene
 
-from mobanet_mmseg.datasets.checks import check_config
+from mobanet_mmseg.checks.checks import check_config
 
 RGB, DSM, LABELS = scene(seed=0)
 HTML = b'<!DOCTYPE html>\n<html><body>404 Not Found</body></html>' * 9

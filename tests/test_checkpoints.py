@@ -7,7 +7,7 @@ from mmseg.models import SegTTAModel
 from mmseg.registry import MODELS
 from torch import nn
 
-from mobanet_mmseg.models.checkpoints import (
+from mobanet_mmseg.weights.checkpoints import (
     CheckpointError,
     check_fit,
     describe_misfit,

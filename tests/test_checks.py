@@ -11,8 +11,9 @@ from fakes import PALETTE as ISPRS_PALETTE
 from fakes import write_raster
 from scenes import SHAPE, scene, scene_config, write_scene
 
-from mobanet_mmseg.datasets import percentiles, tile_scan
-from mobanet_mmseg.datasets.checks import check_config
+from mobanet_mmseg.checks import scan as tile_scan
+from mobanet_mmseg.checks.checks import check_config
+from mobanet_mmseg.rasters import percentiles
 
 OPTICAL, HEIGHTS, LABELS = scene(seed=0)
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 from mmengine.config import Config
 from torch import nn
 
-from mobanet_mmseg.models.complexity import count_multiply_adds, measure_config
+from mobanet_mmseg.engine.complexity import count_multiply_adds, measure_config
 
 DEMO = ROOT / 'configs' / 'mobanet' / 'demo.py'
 

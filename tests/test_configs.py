@@ -12,9 +12,9 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from toy import toy
 
+from mobanet_mmseg.engine.complexity import build_without_memory
+from mobanet_mmseg.engine.parameters import count_parameters
 from mobanet_mmseg.inference.trained import load_segmentor
-from mobanet_mmseg.models.complexity import build_without_memory
-from mobanet_mmseg.models.parameters import count_parameters
 
 MIXING = sorted((ROOT / 'configs' / 'mixing').glob('*.py'))
 CONFIGS = [*sorted((ROOT / 'configs' / 'mobanet').glob('*.py')), *MIXING]

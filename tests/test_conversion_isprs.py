@@ -29,9 +29,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
-from mobanet_mmseg.conversion import writing
 from mobanet_mmseg.conversion.isprs import convert
 from mobanet_mmseg.datasets.multimodal import WindowIndex
+from mobanet_mmseg.rasters import tile_writer as writing
 
 LOAD = [{'type': 'LoadMultimodalRaster'}, {'type': 'LoadRasterAnnotations'}]
 FORK = multiprocessing.get_context('fork')

@@ -3,7 +3,7 @@ import logging
 from conftest import tiny_model
 from mmseg.registry import HOOKS, MODELS
 
-from mobanet_mmseg.models.parameters import count_parameters
+from mobanet_mmseg.engine.parameters import count_parameters
 
 
 class FakeRunner:

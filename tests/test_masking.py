@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmcv.transforms.utils import cache_random_params
 
-from mobanet_mmseg.datasets.masking import ModalityRandomMask
+from mobanet_mmseg.models.masking import ModalityRandomMask
 
 FILL = (1.0, 2.0, 3.0, 0.5)
 

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from fakes import random_tile, write_raster
 
-from mobanet_mmseg.datasets import raster_files
+from mobanet_mmseg.rasters import files as raster_files
 from mobanet_mmseg.rasters.windows import check_sizes, read_info, read_stack, read_window
 
 SHAPE = (37, 53)

@@ -12,10 +12,10 @@ from rasterio.warp import reproject
 from rasterio.warp import transform as transform_points
 
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
-from mobanet_mmseg.datasets import rasters
 from mobanet_mmseg.inference import reading, warped_rows
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.warped_rows import WarpedRows
+from mobanet_mmseg.rasters import windows as rasters
 from mobanet_mmseg.rasters.windows import read_stack, read_window
 
 EAST, NORTH = 366_000, 5_808_000

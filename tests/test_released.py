@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmseg.apis import init_model
 from mmseg.registry import MODELS
 
+from mobanet_mmseg.engine.parameters import count_parameters
 from mobanet_mmseg.inference.trained import load_segmentor
-from mobanet_mmseg.models.parameters import count_parameters
-from mobanet_mmseg.models.released import ReleasedFCNHead, ReleasedUPerHead
-from mobanet_mmseg.models.released_weights import convert_released
+from mobanet_mmseg.models.authors import ReleasedFCNHead, ReleasedUPerHead
+from mobanet_mmseg.weights.authors import convert_released
 
 RELEASED = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b_released.py'
 TOOL = ROOT / 'tools' / 'model_converters' / 'released2mobanet.py'

@@ -4,7 +4,7 @@ import struct
 import pytest
 import torch
 
-from mobanet_mmseg.models.safetensors import read_safetensors
+from mobanet_mmseg.weights.safetensors import read_safetensors
 
 NUMBERS = struct.pack('<2f', 1.5, -2.0) + struct.pack('<3e', 1.0, 2.0, 3.0)
 HEADER = {

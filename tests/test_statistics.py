@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fakes import write_raster
 
-from mobanet_mmseg.datasets import percentiles, statistics
+from mobanet_mmseg.rasters import percentiles
+from mobanet_mmseg.rasters import ranges as statistics
 from mobanet_mmseg.rasters.percentiles import band_percentiles
 from mobanet_mmseg.rasters.ranges import STATISTICS_FILE, aux_ranges, aux_statistics
 from mobanet_mmseg.rasters.windows import read_stack

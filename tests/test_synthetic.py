@@ -7,13 +7,13 @@ import pytest
 import rasterio
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
-from mobanet_mmseg.datasets.synthetic import (
+from mobanet_mmseg.synthetic import (
     cast_shadows,
     class_boundaries,
     make_tile,
     write_archive,
 )
-from mobanet_mmseg.datasets.synthetic.items import (
+from mobanet_mmseg.synthetic.items import (
     BUILDING,
     CAR,
     CLUTTER,

@@ -12,7 +12,7 @@ from tiny_encoders import (
 )
 
 from mobanet_mmseg.models.encoders import build_encoder
-from mobanet_mmseg.models.weight_names import PATCH_EMBEDDING, to_mmpretrain_names
+from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
 
 DINOV2 = {
     'b': tiny_vit(),

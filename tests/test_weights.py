@@ -8,7 +8,7 @@ from conftest import tiny_vit
 from tiny_encoders import metas_names, random_encoder, tiny_sam
 from torch import nn
 
-from mobanet_mmseg.models.weights import Architecture, place, read_encoder, read_state_dict
+from mobanet_mmseg.weights.files import Architecture, place, read_encoder, read_state_dict
 
 
 @pytest.fixture

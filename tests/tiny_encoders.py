@@ -4,8 +4,8 @@ import torch
 from conftest import tiny_vit
 from torch import Tensor
 
+from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.encoders import build_encoder
-from mobanet_mmseg.models.vit import Encoder
 
 TAPS = (0, 1, 2, 3)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
-from mobanet_mmseg.datasets.synthetic import BANDS, write_archive
+from mobanet_mmseg.synthetic import BANDS, write_archive
 
 TRAIN_TILES, TEST_TILES = ISPRSPotsdamDataset.TRAIN_TILES, ISPRSPotsdamDataset.TEST_TILES
 

@@ -1,3 +1,3 @@
-from mobanet_mmseg.datasets import flair, isprs, loading, masking, multimodal
+from mobanet_mmseg.datasets import flair, isprs, loading, multimodal
 
-__all__ = ['flair', 'isprs', 'loading', 'masking', 'multimodal']
+__all__ = ['flair', 'isprs', 'loading', 'multimodal']

@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmseg.registry import HOOKS
 
-from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
+from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
 
@@ -56,7 +56,7 @@ class StrictCheckpointHook(Hook):
 
         Raises:
             CheckpointError: If the two do not fit; see
-                :func:`mobanet_mmseg.models.checkpoints.check_fit`.
+                :func:`mobanet_mmseg.weights.checkpoints.check_fit`.
         """
         advice = 'give the config that it was trained with'
         trains = isinstance(runner.optim_wrapper, OptimWrapper | OptimWrapperDict)

@@ -5,7 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from mobanet_mmseg.models.parameters import add_counts, count_parameters, parameter_table
+from mobanet_mmseg.engine.parameters import add_counts, count_parameters, parameter_table
 
 
 @HOOKS.register_module()

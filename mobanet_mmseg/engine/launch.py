@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mobanet_mmseg.models.checkpoints import CheckpointError
+from mobanet_mmseg.weights.checkpoints import CheckpointError
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:

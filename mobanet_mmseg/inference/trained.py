@@ -12,8 +12,8 @@ from mmseg.registry import DATASETS
 
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.models.checkpoints import CheckpointError, check_fit, read_checkpoint
 from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 
 def load_segmentor(

@@ -1,10 +1,11 @@
+from mobanet_mmseg.models.authors import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
+from mobanet_mmseg.models.masking import ModalityRandomMask
 from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
-from mobanet_mmseg.models.released import ReleasedFCNHead, ReleasedUPerHead
-from mobanet_mmseg.models.segmentor import MoBaNet, TiledEncoderDecoder
+from mobanet_mmseg.models.tiled import MoBaNet, TiledEncoderDecoder
 from mobanet_mmseg.models.tta import SymmetryTTAModel
 from mobanet_mmseg.models.two_stream import TwoStream
 
@@ -14,6 +15,7 @@ __all__ = [
     'MCRM',
     'DGFMNeck',
     'MoBaNet',
+    'ModalityRandomMask',
     'MultimodalDataPreProcessor',
     'MultimodalViT',
     'ReleasedFCNHead',

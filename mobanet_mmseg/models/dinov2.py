@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobanet_mmseg.models.vit import Encoder
+from mobanet_mmseg.models.encoder import Encoder
 
 
 class DINOv2(Encoder):

@@ -7,8 +7,8 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mobanet_mmseg.models.dinov2 import DINOv2
+from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.sam import SAM
-from mobanet_mmseg.models.vit import Encoder
 
 ENCODERS: dict[type[nn.Module], type[Encoder]] = {
     mmpretrain.models.VisionTransformer: DINOv2,

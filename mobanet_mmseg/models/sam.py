@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmpretrain.models.backbones.vit_sam import window_partition, window_unpartition
 from torch import Tensor, nn
 
-from mobanet_mmseg.models.vit import Encoder
+from mobanet_mmseg.models.encoder import Encoder
 
 
 class SAM(Encoder):

@@ -31,7 +31,7 @@ from torch import Tensor
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 from mobanet_mmseg.engine.machine import describe_machine
 from mobanet_mmseg.inference.inferencer import AMP_TYPES, MultimodalInferencer
-from mobanet_mmseg.models.segmentor import TiledEncoderDecoder
+from mobanet_mmseg.models.tiled import TiledEncoderDecoder
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips
 
 ROOT = Path(__file__).parents[2]

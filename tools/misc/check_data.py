@@ -12,8 +12,8 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 import mobanet_mmseg  # noqa: F401  (mends the stack and registers the components)
-from mobanet_mmseg.datasets.check_table import print_checks, write_json
-from mobanet_mmseg.datasets.checks import CheckedTile, Layers, check_config
+from mobanet_mmseg.checks.checks import CheckedTile, Layers, check_config
+from mobanet_mmseg.checks.table import print_checks, write_json
 from mobanet_mmseg.visualization.pictures import draw_panels
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import mobanet_mmseg  # noqa: F401  (mends the stack)
-from mobanet_mmseg.models.weights import Architecture, read_encoder
+from mobanet_mmseg.weights.files import Architecture, read_encoder
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mobanet_mmseg.models.released_weights import convert_released
+from mobanet_mmseg.weights.authors import convert_released
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'mobanet' / 'potsdam_dinov2_b_released.py'
 

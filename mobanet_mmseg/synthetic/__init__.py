@@ -4,9 +4,9 @@ A plan is drawn (``plan``), painted into labels, heights and colours (``canvas``
 that casts shadows from the heights (``light``), and written as GeoTIFFs (``archive``).
 """
 
-from mobanet_mmseg.datasets.synthetic.archive import BANDS, class_boundaries, write_archive
-from mobanet_mmseg.datasets.synthetic.shadows import cast_shadows
-from mobanet_mmseg.datasets.synthetic.tile import make_tile
+from mobanet_mmseg.synthetic.archive import BANDS, class_boundaries, write_archive
+from mobanet_mmseg.synthetic.shadows import cast_shadows
+from mobanet_mmseg.synthetic.tile import make_tile
 
 __all__ = [
     'BANDS',

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mobanet_mmseg.datasets.alignment import (
+from mobanet_mmseg.checks.registration import (
     MAX_SHIFT,
     Shift,
     Symmetry,
@@ -17,9 +17,9 @@ from mobanet_mmseg.datasets.alignment import (
     gradient_magnitude,
     label_edges,
 )
+from mobanet_mmseg.checks.scan import scan_tile
 from mobanet_mmseg.datasets.loading import UNKNOWN
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MultimodalSegDataset
-from mobanet_mmseg.datasets.tile_scan import scan_tile
 from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.percentiles import band_percentiles
 from mobanet_mmseg.rasters.ranges import aux_ranges

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.fields import noise
-from mobanet_mmseg.datasets.synthetic.items import Crown, Item, Patch, Plate, Surface
+from mobanet_mmseg.synthetic.fields import noise
+from mobanet_mmseg.synthetic.items import Crown, Item, Patch, Plate, Surface
 
 
 class Canvas:

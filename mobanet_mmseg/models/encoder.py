@@ -9,7 +9,7 @@ from abc import abstractmethod
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mobanet_mmseg.models.weights import check_architecture, place, read_encoder
+from mobanet_mmseg.weights.files import check_architecture, place, read_encoder
 
 
 class Encoder(BaseModule):
@@ -84,7 +84,7 @@ class Encoder(BaseModule):
         Raises:
             FileNotFoundError: If the weight file can be neither found nor fetched.
             ValueError: If the file holds no encoder, another one or not all of it; see
-                :mod:`mobanet_mmseg.models.weights`.
+                :mod:`mobanet_mmseg.weights.files`.
         """
         if self.pretrained is None:
             super().init_weights()

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.colours import BOXES, CARS, RUBBLE, shade, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import CAR, CLUTTER, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose
+from mobanet_mmseg.synthetic.colours import BOXES, CARS, RUBBLE, shade, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import CAR, CLUTTER, Surface
+from mobanet_mmseg.synthetic.layout import Pose
 
 GLASS = (34, 38, 44)
 

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from mobanet_mmseg.datasets.alignment import Symmetry
-from mobanet_mmseg.datasets.tile_report import TileReport
+from mobanet_mmseg.checks.measure import TileReport
+from mobanet_mmseg.checks.registration import Symmetry
 
 HURTS, LOOK = 'hurts', 'look at it'
 

@@ -5,9 +5,9 @@ import math
 import cv2
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.canvas import Canvas
-from mobanet_mmseg.datasets.synthetic.fields import noise
-from mobanet_mmseg.datasets.synthetic.shadows import cast_shadows
+from mobanet_mmseg.synthetic.canvas import Canvas
+from mobanet_mmseg.synthetic.fields import noise
+from mobanet_mmseg.synthetic.shadows import cast_shadows
 
 # One row per Surface: micro-relief, metres; brightness amplitude of the 6 m, 1.6 m, 0.4 m and pixel
 # noise; tint of the noise towards yellow; infrared over green.

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.colours import GREYS, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import IMPERVIOUS, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose, Rect, to_uv
-from mobanet_mmseg.datasets.synthetic.roofs import add_roof
+from mobanet_mmseg.synthetic.colours import GREYS, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import IMPERVIOUS, Surface
+from mobanet_mmseg.synthetic.layout import Pose, Rect, to_uv
+from mobanet_mmseg.synthetic.roofs import add_roof
 
 
 def add_terraces(draft: Draft, block: Rect) -> tuple[Rect, list[Rect]]:

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.colours import GREYS, shade, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import IMPERVIOUS, Colour, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose, Rect, to_uv
-from mobanet_mmseg.datasets.synthetic.plants import add_plant
-from mobanet_mmseg.datasets.synthetic.vehicles import add_car, add_skip
+from mobanet_mmseg.synthetic.colours import GREYS, shade, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import IMPERVIOUS, Colour, Surface
+from mobanet_mmseg.synthetic.layout import Pose, Rect, to_uv
+from mobanet_mmseg.synthetic.plants import add_plant
+from mobanet_mmseg.synthetic.vehicles import add_car, add_skip
 
 SIDEWALK = 1.5  # metres
 

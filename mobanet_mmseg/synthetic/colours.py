@@ -5,7 +5,7 @@ Each is shared by classes that only height can tell apart, such as GREYS by stre
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.items import Colour
+from mobanet_mmseg.synthetic.items import Colour
 
 GREYS: tuple[Colour, ...] = (
     (112, 111, 109), (126, 124, 121), (140, 138, 133),

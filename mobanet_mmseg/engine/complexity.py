@@ -14,8 +14,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from mobanet_mmseg.engine.parameters import ParameterCount, add_counts, count_parameters
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
-from mobanet_mmseg.models.parameters import ParameterCount, add_counts, count_parameters
 
 
 @dataclass(frozen=True)

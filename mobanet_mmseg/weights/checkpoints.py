@@ -10,7 +10,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mobanet_mmseg.models.weights import Shapes, misfits, shapes_of
+from mobanet_mmseg.weights.files import Shapes, misfits, shapes_of
 
 ENCODER = 'backbone.encoder.vit.'
 CLASSIFIER = re.compile(r'(decode|auxiliary)_head\.(.+\.)?conv_seg\.(weight|bias)')

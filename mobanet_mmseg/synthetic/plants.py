@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.colours import GREENS, shade, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import LOW_VEGETATION, TREE, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose, Rect
+from mobanet_mmseg.synthetic.colours import GREENS, shade, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import LOW_VEGETATION, TREE, Surface
+from mobanet_mmseg.synthetic.layout import Pose, Rect
 
 
 def add_lawn(draft: Draft, lot: Rect) -> None:

@@ -10,7 +10,7 @@ from rasterio.transform import Affine, from_origin
 from rich.progress import track
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, Source
-from mobanet_mmseg.datasets.synthetic.tile import SyntheticTile, make_tile, parse_name
+from mobanet_mmseg.synthetic.tile import SyntheticTile, make_tile, parse_name
 
 # Which of a tile's bands R G B IR each orthophoto holds.
 BANDS = {'rgb': (0, 1, 2), 'irrg': (3, 0, 1), 'rgbir': (0, 1, 2, 3)}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.draft import Draft
-from mobanet_mmseg.datasets.synthetic.items import Item
-from mobanet_mmseg.datasets.synthetic.layout import Rect
-from mobanet_mmseg.datasets.synthetic.lots import (
+from mobanet_mmseg.synthetic.draft import Draft
+from mobanet_mmseg.synthetic.items import Item
+from mobanet_mmseg.synthetic.layout import Rect
+from mobanet_mmseg.synthetic.lots import (
     court,
     grove,
     hall,
@@ -15,8 +15,8 @@ from mobanet_mmseg.datasets.synthetic.lots import (
     thicket,
     works,
 )
-from mobanet_mmseg.datasets.synthetic.streets import Street, add_street
-from mobanet_mmseg.datasets.synthetic.terraces import add_terraces
+from mobanet_mmseg.synthetic.streets import Street, add_street
+from mobanet_mmseg.synthetic.terraces import add_terraces
 
 # How many of each stand on every 29 lots.
 MIX = {house: 5, hall: 5, grove: 5, thicket: 6, plaza: 5, parking: 1, works: 1, court: 1}

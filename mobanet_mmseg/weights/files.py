@@ -10,8 +10,8 @@ from mmengine.dist import barrier, is_main_process
 from torch import Tensor, nn
 from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 
-from mobanet_mmseg.models.safetensors import read_safetensors
-from mobanet_mmseg.models.weight_names import PATCH_EMBEDDING, to_mmpretrain_names
+from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
+from mobanet_mmseg.weights.safetensors import read_safetensors
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -58,7 +58,7 @@ def read_state_dict(source: str, prefix: str = '') -> dict[str, Tensor]:
 
 
 def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
-    """Read an encoder from any file that is known, see :mod:`mobanet_mmseg.models.weight_names`.
+    """Read an encoder from any file that is known, see :mod:`mobanet_mmseg.weights.names`.
 
     Args:
         source: See :func:`read_state_dict`.

@@ -1,9 +1,9 @@
 """Roofs and the plazas that look like them: the same plates, with and without height."""
 
-from mobanet_mmseg.datasets.synthetic.colours import GREYS, REDS, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import BUILDING, IMPERVIOUS, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose
+from mobanet_mmseg.synthetic.colours import GREYS, REDS, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import BUILDING, IMPERVIOUS, Surface
+from mobanet_mmseg.synthetic.layout import Pose
 
 
 def add_roof(draft: Draft, at: Pose, size: tuple[float, float], height: float, flat: bool) -> None:

@@ -6,13 +6,13 @@ height, a thicket the plants of a grove with few trees among them.
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.colours import CLAY, EARTH, GREYS, REDS, SAND, tint
-from mobanet_mmseg.datasets.synthetic.draft import Draft, Layer
-from mobanet_mmseg.datasets.synthetic.items import CLUTTER, IMPERVIOUS, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose, Rect, to_uv
-from mobanet_mmseg.datasets.synthetic.plants import add_hedges, add_lawn, add_plants
-from mobanet_mmseg.datasets.synthetic.roofs import add_roof
-from mobanet_mmseg.datasets.synthetic.vehicles import add_car, add_container
+from mobanet_mmseg.synthetic.colours import CLAY, EARTH, GREYS, REDS, SAND, tint
+from mobanet_mmseg.synthetic.draft import Draft, Layer
+from mobanet_mmseg.synthetic.items import CLUTTER, IMPERVIOUS, Surface
+from mobanet_mmseg.synthetic.layout import Pose, Rect, to_uv
+from mobanet_mmseg.synthetic.plants import add_hedges, add_lawn, add_plants
+from mobanet_mmseg.synthetic.roofs import add_roof
+from mobanet_mmseg.synthetic.vehicles import add_car, add_container
 
 
 def house(draft: Draft, lot: Rect) -> None:

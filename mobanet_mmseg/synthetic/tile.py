@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.canvas import Canvas
-from mobanet_mmseg.datasets.synthetic.fields import noise, terrain
-from mobanet_mmseg.datasets.synthetic.items import Item
-from mobanet_mmseg.datasets.synthetic.light import photograph
-from mobanet_mmseg.datasets.synthetic.plan import draw_plan
+from mobanet_mmseg.synthetic.canvas import Canvas
+from mobanet_mmseg.synthetic.fields import noise, terrain
+from mobanet_mmseg.synthetic.items import Item
+from mobanet_mmseg.synthetic.light import photograph
+from mobanet_mmseg.synthetic.plan import draw_plan
 
 # Least share of each class in a tile.
 SHARES = np.array([0.1, 0.1, 0.1, 0.1, 0.0125, 0.0125])

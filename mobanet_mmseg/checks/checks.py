@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 from rich.progress import track
 
-from mobanet_mmseg.datasets.findings import HURTS, LOOK, Finding, judge_tile
+from mobanet_mmseg.checks.judge import HURTS, LOOK, Finding, judge_tile
+from mobanet_mmseg.checks.measure import TileReport, measure_tile
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.splits import shared_files
-from mobanet_mmseg.datasets.tile_report import TileReport, measure_tile
 
 SPLITS = ('train', 'val', 'test')
 Layers = dict[str, np.ndarray | None]

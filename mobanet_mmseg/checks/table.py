@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mobanet_mmseg.datasets.alignment import Fit, Shift, Symmetry
-from mobanet_mmseg.datasets.checks import CheckedTile, Checks
-from mobanet_mmseg.datasets.findings import HURTS
+from mobanet_mmseg.checks.checks import CheckedTile, Checks
+from mobanet_mmseg.checks.judge import HURTS
+from mobanet_mmseg.checks.registration import Fit, Shift, Symmetry
 
 LEAST_WIDTH = 150  # characters where the output is no terminal
 COLOURS = {HURTS: 'bold red'}

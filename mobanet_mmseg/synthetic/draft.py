@@ -4,8 +4,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from mobanet_mmseg.datasets.synthetic.items import Colour, Crown, Item, Patch, Plate, Surface
-from mobanet_mmseg.datasets.synthetic.layout import Pose, Rect, Span
+from mobanet_mmseg.synthetic.items import Colour, Crown, Item, Patch, Plate, Surface
+from mobanet_mmseg.synthetic.layout import Pose, Rect, Span
 
 
 class Layer(IntEnum):

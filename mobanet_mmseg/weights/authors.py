@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
-from mobanet_mmseg.models.weight_names import to_mmpretrain_names
-from mobanet_mmseg.models.weights import UNUSED_TENSORS, misfits, read_state_dict, shapes_of
+from mobanet_mmseg.weights.files import UNUSED_TENSORS, misfits, read_state_dict, shapes_of
+from mobanet_mmseg.weights.names import to_mmpretrain_names
 
 RELEASED_ENCODER = 'image_encoder.backbone.'  # Meta's names follow
 ENCODER = 'backbone.encoder.vit.'

@@ -1,0 +1,1 @@
+"""Will these data hurt? Measured, judged and tabled, tile by tile."""

@@ -1,0 +1,1 @@
+"""Files of tensors, never run as code: read, named, compared with a model."""
