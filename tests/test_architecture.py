@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from scenes.paths import ROOT
 
 PACKAGE = ROOT / 'mobanet_mmseg'
 FILES = sorted(PACKAGE.rglob('*.py'))

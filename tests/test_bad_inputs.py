@@ -7,10 +7,10 @@ could be trained on, and check_data says so. Each also gets its sentence from ch
 import numpy as np
 import pytest
 import rasterio
-from fakes import write_raster
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
-from scenes import SHAPE, scene, scene_config, write_scene
+from scenes.checked_tiles import SHAPE, scene, scene_config, write_scene
+from scenes.fakes import write_raster
 
 from mobanet_mmseg.checks.checks import check_config
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_fakes import write_potsdam_folders
-from fakes import write_raster
-from limits import no_root, short_disk
 from mmseg.registry import DATASETS
-from test_conversion_raster_pair import SMALL, heights, optical
+from scenes.archives import write_potsdam_folders
+from scenes.fakes import write_raster
+from scenes.limits import no_root, short_disk
+from scenes.pairs import SMALL, heights, optical
 
 from mobanet_mmseg.conversion import isprs, raster_pair
 from mobanet_mmseg.conversion.raster_pair import RasterPair

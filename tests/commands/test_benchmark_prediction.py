@@ -1,0 +1,55 @@
+"""The benchmark of prediction, each of its sections at toy size."""
+
+import re
+
+import pytest
+from scenes.commands import run
+from scenes.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+TOOL = ROOT / 'tools' / 'analysis_tools' / 'benchmark_prediction.py'
+SLIDE = ['--window', 64, '--stride', 32, '--size', 96, '--repeats', 1]
+SCALING = ['--window', 64, '--stride', 32, '--repeats', 1, '--megapixels', 0.01, 0.02]
+
+
+def rows(output):
+    """Cells of the table, row by row."""
+    lines = [line for line in output.splitlines() if line.startswith('| ')]
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[1:]]
+
+
+def numbers(row):
+    return [float(cell) for cell in row[1:]]
+
+
+def test_slide_compares_three_ways(tmp_path):
+    output = run(TOOL, '--sections', 'slide', *SLIDE, cwd=tmp_path)
+    assert 'cores' in output and 'torch 2' in output
+    table = rows(output)
+    assert [row[0] for row in table] == ['ours', 'the network alone', "MMSeg's slide_inference"]
+    assert all(0 <= value < 1000 for row in table for value in numbers(row))
+    assert numbers(table[1])[1::2] == [1, 1]
+    gap = re.search(r"difference from MMSeg's logits.*: (\S+)", output)[1]
+    assert float(gap) < 1e-5
+    output = run(TOOL, '--sections', 'slide', *SLIDE, '--mmseg-windows', 2, cwd=tmp_path)
+    assert "MMSeg's is extrapolated from 2 windows of 4" in output
+
+
+def test_scaling_measures_files_with_and_without_overlap(tmp_path):
+    table = rows(run(TOOL, '--sections', 'scaling', *SCALING, cwd=tmp_path))
+    assert [row[:2] for row in table] == [
+        ['64', '102 x 102'],
+        ['64', '145 x 145'],
+        ['32', '102 x 102'],
+        ['32', '145 x 145'],
+    ]
+    assert all(value > 0 for row in table for value in map(float, row[2:]))
+    assert [row[-1] for row in table[::2]] == ['1.000', '1.000']
+
+
+def test_memory_is_that_of_the_command(tmp_path):
+    table = rows(run(TOOL, '--sections', 'memory', '--sides', 300, 600, cwd=tmp_path))
+    assert [row[0] for row in table] == ['300 x 300', '600 x 600']
+    assert all(100 < float(row[1].removesuffix(' MB')) < 10000 for row in table)
+    assert float(table[1][2]) > 0.5

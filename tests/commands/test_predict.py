@@ -1,0 +1,316 @@
+"""The command tools/predict.py, as a user types it."""
+
+import contextlib
+import csv
+import io
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import Affine
+from scenes.paths import ROOT
+from scenes.prediction import PALETTE, ROTATED, UTM, read_raster, write_raster
+
+from mobanet_mmseg.inference import inferencer as inferencer_module
+
+TOOL = ROOT / 'tools' / 'predict.py'
+
+
+def run_tool(monkeypatch, scene, *options):
+    arguments = [scene['config'], scene['checkpoint'], '--device', 'cpu', *options]
+    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, arguments)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def predict(monkeypatch, scene, *options):
+    pair = ('--rgb', scene['rgb'], '--aux', scene['aux'], '--out', scene['out'])
+    run_tool(monkeypatch, scene, *pair, *options)
+
+
+def fail(run, *arguments):
+    """Run what fails; gives the sentences that it ends with."""
+    with contextlib.redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 1
+    lines = [line for line in said.getvalue().splitlines() if line.startswith('error: ')]
+    return [line.removeprefix('error: ') for line in lines]
+
+
+@pytest.fixture
+def many(scene):
+    """Folders of three pairs a, b and c, each the scene's; b's optical raster is no raster."""
+    folder = scene['out'].parent
+    for name in 'abc':
+        for kind in ('rgb', 'aux'):
+            (folder / f'{kind}s').mkdir(exist_ok=True)
+            shutil.copy(scene[kind], folder / f'{kind}s' / f'{name}.tif')
+    (folder / 'rgbs' / 'b.tif').write_text('no raster')
+    return folder
+
+
+def test_label_map_is_written_and_the_shares_are_said(scene, monkeypatch, capsys):
+    predict(monkeypatch, scene)
+    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    said = capsys.readouterr().out
+    assert '1 to predict on cpu: windows of 16 x 24 pixels, stride 8 x 12, 4 at once' in said
+    assert f'{scene["out"]}: {37 * 53:,} pixels' in said
+    share = np.mean(scene['expected'] == 3)
+    assert f'high {share:.2%}'.split() in [line.split() for line in said.splitlines()]
+
+
+def test_picture_shows_truth_and_errors(scene, monkeypatch, capsys):
+    colours = np.moveaxis(np.uint8(PALETTE)[scene['expected']], -1, 0)
+    label = write_raster(scene['out'].with_name('label.tif'), colours, crs=UTM, transform=ROTATED)
+    picture = scene['out'].with_suffix('.png')
+    predict(monkeypatch, scene, '--label', label, '--picture', picture)
+    drawn = cv2.imread(str(picture))
+    assert min(drawn.shape[:2]) > 100
+    assert str(picture) in capsys.readouterr().out
+    without = scene['out'].with_name('without.png')
+    predict(monkeypatch, scene, '--picture', without)
+    assert cv2.imread(str(without)).shape != drawn.shape
+
+
+def test_progress_and_time_left_go_to_stderr(scene, monkeypatch, capsys):
+    predict(monkeypatch, scene)
+    said = capsys.readouterr()
+    assert 'rgb.tif' not in said.out
+    assert 'elapsed' not in said.out
+    predict(monkeypatch, scene, '--skip-existing')
+    assert 'elapsed' not in capsys.readouterr().out
+
+
+def test_results_stay_on_stdout_where_the_progress_is_a_terminal_s(scene, monkeypatch, capsys):
+    monkeypatch.setenv('FORCE_COLOR', '1')
+    predict(monkeypatch, scene)
+    said = capsys.readouterr()
+    assert f'{37 * 53:,} pixels' in said.out
+    assert 'elapsed' in said.err
+    assert '\x1b' not in said.out
+
+
+def test_range_of_warped_heights_is_shown_on_stderr(scene, monkeypatch, capsys):
+    monkeypatch.setattr('mobanet_mmseg.inference.warped_rows.QUICK', 0)
+    shifted = ROTATED @ Affine.translation(5, 0)
+    write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
+    predict(monkeypatch, scene)
+    said = capsys.readouterr()
+    assert 'Range of the auxiliary raster' in said.err
+    assert 'Range of the auxiliary raster' not in said.out
+
+
+def test_options_reach_the_files(scene, monkeypatch, capsys):
+    options = ('--probabilities', '--confidence', '--cog', '--window', '20', '--stride', '9', '11')
+    options += ('--tta', '--amp', 'bf16', '--blend', 'cosine', '--batch-size', '3')
+    predict(monkeypatch, scene, *options)
+    assert 'windows of 20 x 20 pixels, stride 9 x 11, 3 at once, blend cosine' in (
+        capsys.readouterr().out
+    )
+    folder = scene['out'].parent
+    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    assert read_raster(folder / 'out_probabilities.tif').shape == (4, 37, 53)
+    assert read_raster(folder / 'out_confidence.tif').shape == (1, 37, 53)
+    with rasterio.open(scene['out']) as written:
+        assert written.tags(ns='IMAGE_STRUCTURE')['LAYOUT'] == 'COG'
+
+
+def test_batch_size_auto_says_what_was_chosen(scene, monkeypatch, capsys):
+    monkeypatch.setattr(inferencer_module, 'choose_batch_size', lambda *args: 5)
+    predict(monkeypatch, scene, '--batch-size', 'auto')
+    assert '5 at once' in capsys.readouterr().out
+
+
+def test_overrides_of_the_config_are_taken(scene, monkeypatch):
+    predict(monkeypatch, scene, '--cfg-options', 'test_dataloader.dataset.aux_range=(10, 1010)')
+    assert not (read_raster(scene['out']) == 3).any()
+
+
+def test_range_of_the_heights_is_taken(scene, monkeypatch):
+    predict(monkeypatch, scene, '--aux-range', '10', '1010')
+    assert not (read_raster(scene['out']) == 3).any()
+    config = 'test_dataloader.dataset.aux_range=(10, 1010)'
+    predict(monkeypatch, scene, '--aux-range', 'tile', '--cfg-options', config)
+    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    predict(monkeypatch, scene, '--aux-range', '-30.5', '31')
+    assert (read_raster(scene['out']) == 3).any()
+
+
+def test_one_modality_needs_no_heights(scene, monkeypatch):
+    pair = ('--rgb', scene['rgb'], '--out', scene['out'], '--modality', 'rgb')
+    run_tool(monkeypatch, scene, *pair)
+    expected = np.zeros((37, 53), np.uint8)  # the heights' channel is 0, below all others
+    expected[:, 20:35] = 1
+    expected[30:] = 2
+    assert np.array_equal(read_raster(scene['out'])[0], expected)
+    predict(monkeypatch, scene, '--modality', 'rgb')
+    assert np.array_equal(read_raster(scene['out'])[0], expected)
+
+
+@pytest.mark.parametrize('kind', ['folders', 'globs', 'CSV'])
+def test_failure_of_one_pair_stops_no_other_and_is_told_at_the_end(
+    many, scene, monkeypatch, kind, capsys
+):
+    out = many / 'out'
+    given = ('--rgb', many / 'rgbs', '--aux', many / 'auxs', '--out', out)
+    if kind == 'globs':
+        given = ('--rgb', many / 'rgbs' / '*.tif', '--aux', many / 'auxs' / '*.tif', '--out', out)
+    if kind == 'CSV':
+        with (many / 'pairs.csv').open('w', newline='') as file:
+            rows = [['rgb', 'aux', 'out']]
+            rows += [[f'rgbs/{n}.tif', f'auxs/{n}.tif', f'out/{n}.tif'] for n in 'abc']
+            csv.writer(file).writerows(rows)
+        given = ('--pairs', many / 'pairs.csv')
+    (sentence,) = fail(run_tool, monkeypatch, scene, *given)
+    assert 'b.tif cannot be read as a raster' in sentence
+    assert sorted(path.name for path in out.iterdir()) == ['a.tif', 'c.tif']
+    for name in 'ac':
+        assert np.array_equal(read_raster(out / f'{name}.tif')[0], scene['expected'])
+    said = capsys.readouterr().out
+    assert '3 to predict' in said
+    assert said.index('a.tif') < said.index('c.tif')
+
+
+def test_each_failure_gets_its_sentence(many, scene, monkeypatch):
+    (many / 'auxs' / 'c.tif').write_text('no raster')
+    given = ('--rgb', many / 'rgbs', '--aux', many / 'auxs', '--out', many / 'out')
+    first, second = fail(run_tool, monkeypatch, scene, *given)
+    assert 'rgbs/b.tif' in first
+    assert 'auxs/c.tif' in second
+
+
+def test_what_is_there_already_is_left_as_it_is(many, scene, monkeypatch, capsys):
+    shutil.copy(many / 'rgbs' / 'a.tif', many / 'rgbs' / 'b.tif')
+    out = many / 'out'
+    out.mkdir()
+    (out / 'b.tif').write_bytes(b'done before')
+    given = ('--rgb', many / 'rgbs', '--aux', many / 'auxs', '--out', out, '--skip-existing')
+    run_tool(monkeypatch, scene, *given)
+    assert (out / 'b.tif').read_bytes() == b'done before'
+    assert '2 to predict' in capsys.readouterr().out
+    times = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    run_tool(monkeypatch, scene, *given)
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
+    assert '0 to predict' in capsys.readouterr().out
+
+
+PAIR = ('--rgb', 'rgb.tif', '--aux', 'aux.tif', '--out', 'out.tif')
+MISTAKES = {
+    'nothing': ((), 'Give --rgb and --aux, or --pairs with a CSV'),
+    'both': ((*PAIR, '--pairs', 'pairs.csv'), 'Give --rgb and --aux, or --pairs with a CSV'),
+    'pairs and aux': (
+        ('--pairs', 'pairs.csv', '--aux', 'aux.tif'), 'or --pairs with a CSV, and not both'),
+    'no out': (PAIR[:4], 'Give --out'),
+    'no aux': (PAIR[:2] + PAIR[4:], 'There is no --aux: give one, or --modality rgb'),
+    'no rgb': (('--rgb', 'absent.tif', *PAIR[2:]), r'absent.tif does not exist'),
+    'no aux file': ((*PAIR, '--aux', 'absent.tif'), 'absent.tif does not exist'),
+    'no CSV': (('--pairs', 'absent.csv'), 'absent.csv'),
+    'out is an input': ((*PAIR, '--out', 'aux.tif'), 'aux.tif is an input and would be'),
+    'out is no GeoTIFF': ((*PAIR, '--out', 'out.png'), 'out.png is to be a GeoTIFF'),
+    'picture': ((*PAIR, '--picture', 'picture.tif'), 'picture.tif is to be a picture'),
+    'label alone': ((*PAIR, '--label', 'aux.tif'), '--label is drawn into a picture'),
+    'label absent': (
+        (*PAIR, '--label', 'absent.tif', '--picture', 'a.png'), 'absent.tif does not exist'),
+    'range of one': ((*PAIR, '--aux-range', '5'), "--aux-range got 5: give 'tile' or two numbers"),
+    'range in words': ((*PAIR, '--aux-range', 'a', 'b'), "--aux-range got a b: give 'tile'"),
+    'range turned': ((*PAIR, '--aux-range', '9', '5'), 'aux_range=(9.0, 5.0): give'),
+    'three sides': ((*PAIR, '--window', '1', '2', '3'), '--window got 3 numbers: give one, or'),
+    'three steps': ((*PAIR, '--stride', '1', '2', '3'), '--stride got 3 numbers'),
+    'holes': ((*PAIR, '--stride', '20'), 'A stride of 20 pixels leaves holes'),
+    'no window': ((*PAIR, '--window', '0'), 'Windows, strides and batches are at least 1'),
+    'batch in words': ((*PAIR, '--batch-size', 'many'), "--batch-size got many: give a number"),
+    'batch of none': ((*PAIR, '--batch-size', '0'), 'Windows, strides and batches are at least 1'),
+    'no device': ((*PAIR, '--device', 'cuda:99'), 'Device cuda:99 is not there'),
+    'no such device': ((*PAIR, '--device', 'gpu'), "There is no device 'gpu'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_mistake_of_the_user_is_one_sentence_and_nothing_is_written(scene, monkeypatch, name):
+    options, said = MISTAKES[name]
+    folder = scene['out'].parent
+    monkeypatch.chdir(folder)
+    (folder / 'pairs.csv').write_text('rgb,aux,out\nrgb.tif,aux.tif,out.tif\n')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (sentence,) = fail(run_tool, monkeypatch, scene, *options)
+    assert said in sentence
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize('name', ['config', 'checkpoint'])
+def test_missing_file_of_the_model_is_one_sentence(scene, monkeypatch, name):
+    scene[name].unlink()
+    (sentence,) = fail(predict, monkeypatch, scene)
+    assert scene[name].name in sentence
+    assert not scene['out'].exists()
+
+
+def test_a_gpu_without_memory_is_one_sentence(scene, monkeypatch):
+    def too_large(*args, **kwargs):
+        raise torch.OutOfMemoryError('CUDA out of memory.')
+
+    monkeypatch.setattr(inferencer_module, 'predict_raster', too_large)
+    (sentence,) = fail(predict, monkeypatch, scene)
+    assert 'rgb.tif was not predicted' in sentence
+    assert 'give a smaller --batch-size' in sentence
+
+
+def test_picture_and_label_are_of_one_raster(many, scene, monkeypatch):
+    given = ('--rgb', many / 'rgbs', '--aux', many / 'auxs', '--out', many / 'out')
+    (sentence,) = fail(run_tool, monkeypatch, scene, *given, '--picture', 'a.png')
+    assert 'are for one raster, but 3 came' in sentence
+
+
+SLOW = """
+import time
+
+from scenes import prediction as prediction_scene
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class Slow(prediction_scene.LargestChannel):
+    def encode_decode(self, inputs, batch_img_metas):
+        time.sleep(0.02)
+        return super().encode_decode(inputs, batch_img_metas)
+"""
+
+
+@pytest.mark.slow
+def test_killed_run_leaves_nothing_that_looks_finished_and_can_be_repeated(scene, monkeypatch):
+    folder = scene['out'].parent
+    rng = np.random.default_rng(0)
+    place = {'crs': UTM, 'transform': ROTATED}
+    write_raster(scene['rgb'], rng.integers(0, 256, (3, 900, 53), dtype=np.uint8), **place)
+    write_raster(scene['aux'], rng.uniform(0, 1, (1, 900, 53)).astype(np.float32), **place)
+    (folder / 'slow.py').write_text(SLOW)
+    text = scene['config'].read_text().replace("'LargestChannel'", "'Slow'")
+    slow = folder / 'slow_config.py'
+    slow.write_text(f"custom_imports = dict(imports=['mobanet_mmseg', 'slow'])\n{text}")
+    scene['out'].write_bytes(b'old')
+    before = {path for path in folder.iterdir() if path.name != '__pycache__'}
+    command = [TOOL, slow, scene['checkpoint'], '--device', 'cpu', '--confidence']
+    command += ['--rgb', scene['rgb'], '--aux', scene['aux'], '--out', scene['out']]
+    paths = os.pathsep.join(map(str, (ROOT, folder, ROOT / 'tests')))
+    with subprocess.Popen(
+        [sys.executable, *map(str, command)], env={**os.environ, 'PYTHONPATH': paths}
+    ) as process:
+        while not any(path.stat().st_size > 1000 for path in folder.glob('.out.tif*')):
+            assert process.poll() is None, 'the run ended before it was killed'
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert scene['out'].read_bytes() == b'old'
+    left = {path for path in folder.iterdir() if path.name != '__pycache__'} - before
+    assert left
+    assert all(path.name.startswith('.') and path.suffix == '.part' for path in left)
+    predict(monkeypatch, scene, '--confidence')
+    assert read_raster(scene['out']).shape == (1, 900, 53)
+    assert read_raster(folder / 'out_confidence.tif').shape == (1, 900, 53)

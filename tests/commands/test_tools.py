@@ -1,0 +1,290 @@
+"""The commands as a user types them, on real files, each in a process of its own."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mmseg
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+from scenes.commands import run
+from scenes.paths import ROOT
+
+from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
+
+pytestmark = pytest.mark.slow
+
+DEMO = """
+_base_ = [{base!r}]
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    sampler=dict(num_samples=8),
+    dataset=dict(data_root={data!r}, tiles=['2_10', '2_11']))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(data_root={data!r}, tiles=['2_13']))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=1)
+"""
+
+
+@pytest.fixture(scope='module')
+def city(tmp_path_factory):
+    """A synthetic archive of three small tiles, the second with a DSM a column short."""
+    root = tmp_path_factory.mktemp('city')
+    tool = ROOT / 'tools' / 'make_synthetic_isprs.py'
+    run(tool, root, '--size', 288, '--gsd', 0.2, '--train', 2, '--test', 1, cwd=root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def trained(city, tmp_path_factory):
+    """Folder with a config, its log and the checkpoint of one epoch."""
+    folder = tmp_path_factory.mktemp('trained')
+    base = str(ROOT / 'configs' / 'mobanet' / 'demo.py')
+    (folder / 'config.py').write_text(DEMO.format(base=base, data=str(city)))
+    log = run(
+        *(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work'),
+        *('--cfg-options', 'default_hooks.visualization.draw=True'),
+        cwd=folder,
+    )
+    (folder / 'train.log').write_text(log)
+    return folder
+
+
+def metrics(work_dir: Path) -> dict:
+    """The newest metrics that a test wrote."""
+    newest = max(work_dir.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    return json.loads(newest.read_text())
+
+
+def test_training_prints_its_parameters_and_the_metric_table(trained):
+    log = (trained / 'train.log').read_text()
+    assert 'Trainable parameters: ' in log
+    assert '(not in mF1, mIoU)' in log
+    assert 'mIoU_all' in log
+    assert (trained / 'work' / 'epoch_1.pth').exists()
+
+
+def test_training_draws_its_validation_where_told_so(trained):
+    (picture,) = trained.glob('work/*/vis_data/vis_image/*.png')
+    assert picture.name == 'val_top_potsdam_2_13_RGB_2.png'  # after the second iteration
+    assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+def test_training_resumes_where_it_stopped(trained):
+    shutil.copytree(trained / 'work', trained / 'resumed')
+    log = run(
+        *(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'resumed', '--resume'),
+        *('--cfg-options', 'train_cfg.max_epochs=2'),
+        cwd=trained,
+    )
+    assert 'resumed epoch: 1, iter: 2' in log
+    assert 'Epoch(train) [1]' not in log
+    assert (trained / 'resumed' / 'epoch_2.pth').exists()
+
+
+@pytest.mark.parametrize('options', [(), ('--tta', 'd4')], ids=['plain', 'tta'])
+def test_test_writes_metrics_label_maps_and_pictures(trained, city, options):
+    out = trained / f'out{len(options)}'
+    log = run(
+        *(ROOT / 'tools' / 'test.py', 'config.py', 'work/epoch_1.pth', '--work-dir', out),
+        *('--out', out / 'maps', '--show-dir', out / 'pictures', *options),
+        cwd=trained,
+    )
+    assert 'mF1' in log
+    found = metrics(out)
+    assert 0 <= found['mIoU'] <= 100
+    with (
+        rasterio.open(out / 'maps' / 'top_potsdam_2_13_RGB.tif') as label_map,
+        rasterio.open(city / '2_Ortho_RGB' / 'top_potsdam_2_13_RGB.tif') as image,
+    ):
+        assert label_map.crs == image.crs == 'EPSG:32633'
+        assert label_map.transform == image.transform
+        predicted = label_map.read(1)
+        assert predicted.shape == image.shape
+    with rasterio.open(
+        city / '5_Labels_all_noBoundary' / 'top_potsdam_2_13_label_noBoundary.tif'
+    ) as label:
+        colours = label.read()
+    palette = ISPRSPotsdamDataset.METAINFO['palette']
+    valid = colours.any(axis=0)
+    right = sum(
+        ((colours == np.array(colour)[:, None, None]).all(axis=0) & (predicted == index)).sum()
+        for index, colour in enumerate(palette)
+    )
+    assert found['OA'] == pytest.approx(100 * right / valid.sum(), abs=0.01)
+    assert len(list((out / 'pictures').glob('*.png'))) == 1
+
+
+def test_predict_writes_what_test_predicts(trained, city):
+    run(
+        *(ROOT / 'tools' / 'test.py', 'config.py', 'work/epoch_1.pth'),
+        *('--work-dir', 'again', '--out', 'again/maps'),
+        cwd=trained,
+    )
+    log = run(
+        *(ROOT / 'tools' / 'predict.py', 'config.py', 'work/epoch_1.pth'),
+        *('--rgb', city / '2_Ortho_RGB' / 'top_potsdam_2_13_RGB.tif'),
+        *('--aux', city / '1_DSM' / 'dsm_potsdam_02_13.tif'),
+        *('--label', city / '5_Labels_all' / 'top_potsdam_2_13_label.tif'),
+        *('--out', 'map.tif', '--picture', 'map.png', '--device', 'cpu'),
+        cwd=trained,
+    )
+    assert 'map.png' in log
+    with (
+        rasterio.open(trained / 'map.tif') as ours,
+        rasterio.open(trained / 'again' / 'maps' / 'top_potsdam_2_13_RGB.tif') as tested,
+    ):
+        np.testing.assert_array_equal(ours.read(1), tested.read(1))
+        assert ours.colormap(1)[1] == (0, 0, 255, 255)
+    assert (trained / 'map.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_predict_of_a_missing_raster_is_one_sentence(trained):
+    log = run(
+        *(ROOT / 'tools' / 'predict.py', 'config.py', 'work/epoch_1.pth'),
+        *('--rgb', 'none.tif', '--aux', 'none.tif', '--out', 'map2.tif', '--device', 'cpu'),
+        cwd=trained,
+        fails=True,
+    )
+    assert 'error: none.tif' in log
+    assert 'Traceback' not in log
+    assert not (trained / 'map2.tif').exists()
+
+
+def test_mmsegs_own_train_command_runs_our_config(trained):
+    script = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'train.py'
+    run(script, 'config.py', '--work-dir', 'mmseg', cwd=trained)
+    assert (trained / 'mmseg' / 'epoch_1.pth').exists()
+
+
+def test_mmsegs_init_model_loads_our_checkpoint(trained):
+    from mmseg.apis import init_model
+
+    model = init_model(
+        str(trained / 'config.py'), str(trained / 'work' / 'epoch_1.pth'), device='cpu'
+    )
+    state = torch.load(trained / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert model.dataset_meta['classes'][1] == 'building'
+
+
+def test_two_processes_train_without_unused_parameters(trained):
+    # MMEngine's launcher takes a GPU for granted; a process group that is there already is used
+    tool = ROOT / 'tools' / 'train.py'
+    (trained / 'train_two.py').write_text(
+        'import runpy, sys, torch.distributed\n'
+        "torch.distributed.init_process_group('gloo')\n"
+        f'sys.argv[0] = {str(tool)!r}\n'
+        f"runpy.run_path({str(tool)!r}, run_name='__main__')\n"
+        'torch.distributed.barrier()\n'
+        'torch.distributed.destroy_process_group()\n'  # threads that outlive it abort the process
+    )
+    run(
+        *('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2'),
+        *('train_two.py', 'config.py', '--work-dir', 'two', '--launcher', 'pytorch'),
+        *('--cfg-options', 'model_wrapper_cfg.type=MMDistributedDataParallel'),
+        'model_wrapper_cfg.device_ids=None',
+        cwd=trained,
+    )
+    assert (trained / 'two' / 'epoch_1.pth').exists()
+
+
+def test_full_size_model_trains_resumes_and_tests(city, tmp_path):
+    """potsdam_dinov2_b.py itself, its weights a random file in mmpretrain's format."""
+    config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
+    vit = dict(Config.fromfile(config).model.backbone.encoder, init_cfg=None)
+    state = {f'backbone.{name}': value for name, value in MODELS.build(vit).state_dict().items()}
+    torch.save({'state_dict': state}, tmp_path / 'vit.pth')
+    options = ['train_dataloader.batch_size=2', 'train_dataloader.sampler.num_samples=4']
+    options += ['model.backbone.encoder.init_cfg.checkpoint=vit.pth']
+    options += ['model.test_cfg.stride=(256,256)', 'default_hooks.checkpoint.interval=1']
+    for split, tiles in (('train', '[2_10,2_11]'), ('val', '[2_13]'), ('test', '[2_13]')):
+        loader = f'{split}_dataloader'
+        options += [f'{loader}.dataset.data_root={city}', f'{loader}.dataset.tiles={tiles}']
+        options += [f'{loader}.num_workers=0', f'{loader}.persistent_workers=False']
+    train = (ROOT / 'tools' / 'train.py', config, '--work-dir', 'work')
+    log = run(*train, '--cfg-options', *options, 'train_cfg.max_epochs=1', cwd=tmp_path)
+    assert 'Trainable parameters: 6,182,530 (6.18 M of 92.8 M)' in log
+    trained = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
+    for name, value in state.items():
+        name = name.removeprefix('backbone.')
+        assert torch.equal(trained[f'backbone.encoder.vit.{name}'], value), name
+    resumed = (*options, 'train_cfg.max_epochs=2')
+    log = run(*train, '--resume', '--cfg-options', *resumed, cwd=tmp_path)
+    assert 'resumed epoch: 1, iter: 2' in log
+    test = (ROOT / 'tools' / 'test.py', config, 'work/epoch_2.pth', '--work-dir', 'test')
+    run(*test, '--cfg-options', *options, cwd=tmp_path)
+    assert 0 <= metrics(tmp_path / 'test')['mIoU_all'] <= 100
+
+
+def test_training_without_the_weight_file_says_where_to_put_it(city, tmp_path):
+    config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
+    options = ['model.backbone.encoder.init_cfg.checkpoint=none.pth']
+    for split in ('train', 'val', 'test'):
+        options += [f'{split}_dataloader.dataset.data_root={city}']
+        options += [f'{split}_dataloader.dataset.tiles=[2_10]']
+    log = run(
+        *(ROOT / 'tools' / 'train.py', config, '--work-dir', 'work', '--cfg-options', *options),
+        cwd=tmp_path,
+        fails=True,
+    )
+    assert 'none.pth is not there: put it there or set' in log
+
+
+REAL = """
+_base_ = [{base!r}]
+classes = ('cultivated', 'forest', 'grassland', 'shrubland', 'artificial')
+dataset = dict(
+    _delete_=True, type='MultimodalSegDataset', data_root='data',
+    data_prefix=dict(img_path='rgb', aux_path='dsm', seg_map_path='label'),
+    metainfo=dict(
+        classes=classes,
+        palette=[[230, 200, 90], [30, 110, 40], [150, 210, 90], [180, 150, 90], [220, 50, 50]]),
+    label_values=[1, 2, 3, 4, 8], label_ignore=[0])
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    sampler=dict(num_samples=12, window_size=(64, 64)),
+    dataset=dict(dataset, pipeline=_base_.train_pipeline))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False,
+    dataset=dict(dataset, test_mode=True, pipeline=_base_.test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(excluded_classes=())
+test_evaluator = val_evaluator
+model = dict(
+    decode_head=dict(num_classes=5),
+    auxiliary_head=[dict(_base_.aux_head, in_index=4, num_classes=5),
+                    dict(_base_.aux_head, in_index=5, num_classes=5)],
+    test_cfg=dict(crop_size=(64, 64), stride=(48, 48)))
+"""
+
+
+def test_real_rasters_train_and_predict_on_their_own_grid(shared, tmp_path):
+    source = shared('real_data/eolearn')
+    for kind in ('rgb', 'dsm', 'label'):
+        (tmp_path / 'data' / kind).mkdir(parents=True)
+        shutil.copyfile(source / f'{kind}.tif', tmp_path / 'data' / kind / 'tile.tif')
+    base = str(ROOT / 'configs' / 'mobanet' / 'demo.py')
+    (tmp_path / 'real.py').write_text(REAL.format(base=base))
+    run(
+        *(ROOT / 'tools' / 'train.py', 'real.py', '--work-dir', 'work'),
+        *(
+            '--cfg-options',
+            'custom_hooks.2.allow=True',
+        ),  # one tile for both
+        cwd=tmp_path,
+    )
+    run(
+        *(ROOT / 'tools' / 'predict.py', 'real.py', 'work/epoch_1.pth', '--device', 'cpu'),
+        *('--rgb', source / 'rgb.tif', '--aux', source / 'dsm.tif', '--out', 'map.tif'),
+        cwd=tmp_path,
+    )
+    with rasterio.open(source / 'rgb.tif') as image, rasterio.open(tmp_path / 'map.tif') as ours:
+        assert (ours.crs, ours.transform) == (image.crs, image.transform)
+        assert (ours.height, ours.width) == (image.height, image.width)
+        assert set(np.unique(ours.read(1))) <= {0, 1, 2, 3, 4, 255}

@@ -1,0 +1,456 @@
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, MODELS
+from scenes.archives import (
+    OFF_PALETTE,
+    SHAPE,
+    write_potsdam_folders,
+    write_potsdam_zip,
+    write_vaihingen_zips,
+    zip_folder,
+)
+from scenes.fakes import random_tile, write_raster
+from scenes.models import tiny_model
+from scenes.paths import ROOT
+
+from mobanet_mmseg.conversion.isprs import convert
+from mobanet_mmseg.datasets.multimodal import WindowIndex
+from mobanet_mmseg.rasters import tile_writer as writing
+
+LOAD = [{'type': 'LoadMultimodalRaster'}, {'type': 'LoadRasterAnnotations'}]
+FORK = multiprocessing.get_context('fork')
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp('potsdam')
+    write_potsdam_folders(root)
+    return root
+
+
+@pytest.fixture(scope='module')
+def archive(folders, tmp_path_factory):
+    return write_potsdam_zip(folders, tmp_path_factory.mktemp('downloads') / 'Potsdam.zip')
+
+
+@pytest.fixture(scope='module')
+def converted(archive, tmp_path_factory):
+    out = tmp_path_factory.mktemp('converted') / 'potsdam'
+    return out, convert('potsdam', archive.parent, out)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file under a folder, hidden ones too."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file()
+    }
+
+
+def dataset(name: str, split: str, root: Path, **changes):
+    """A split of a converted archive, as the config reads it."""
+    config = Config.fromfile(ROOT / f'configs/_base_/datasets/isprs_{name}_converted.py')
+    loader = config.train_dataloader if split == 'train' else config.test_dataloader
+    return DATASETS.build({**loader.dataset, 'data_root': str(root), 'pipeline': LOAD, **changes})
+
+
+def assert_same_windows(ours, theirs, seed=0):
+    rng = np.random.default_rng(seed)
+    assert len(ours) == len(theirs)
+    for tile in range(len(ours)):
+        for _ in range(20):
+            h, w = rng.integers(1, SHAPE[0]), rng.integers(1, SHAPE[1])
+            row, col = rng.integers(0, SHAPE[0] - h + 1), rng.integers(0, SHAPE[1] - w + 1)
+            index = WindowIndex(tile, *map(int, (row, col, h, w)))
+            np.testing.assert_array_equal(ours[index]['img'], theirs[index]['img'])
+            np.testing.assert_array_equal(ours[index]['gt_seg_map'], theirs[index]['gt_seg_map'])
+
+
+@pytest.mark.parametrize(('split', 'tiles'), [('train', ['2_10', '3_11']), ('test', ['2_13'])])
+def test_converted_windows_are_the_archives_pixels(converted, folders, split, tiles):
+    theirs = DATASETS.build(
+        {
+            'type': 'ISPRSPotsdamDataset',
+            'data_root': str(folders),
+            'tiles': tiles,
+            'pipeline': LOAD,
+        }
+    )
+    ours = dataset('potsdam', split, converted[0])
+    assert ours.metainfo['classes'] == theirs.metainfo['classes']
+    assert_same_windows(ours, theirs)
+
+
+def test_report_counts_what_was_found_missing_mended_and_off_palette(converted):
+    out, report = converted
+    assert list(report.tiles) == ['2_10', '3_11', '2_13']
+    assert report.missing['3_13'] == ['dsm_potsdam_03_13.tif'] and len(report.missing) == 35
+    assert {tile: entry['mended'] for tile, entry in report.tiles.items()} == {
+        '2_10': [],
+        '3_11': ['aux'],
+        '2_13': ['aux'],
+    }
+    entry = report.tiles['2_13']
+    assert (entry['off_palette'], entry['ignored']) == (OFF_PALETTE, 9)
+    assert sum(entry['pixels']) == SHAPE[0] * SHAPE[1] - OFF_PALETTE - 9
+    labels = random_tile(SHAPE, seed=0)[2]
+    assert report.tiles['2_10']['pixels'] == np.bincount(labels.ravel()).tolist()
+    assert (out / 'train.txt').read_text() == '2_10\n3_11\n'
+    assert (out / 'test.txt').read_text() == '2_13\n'
+
+
+def test_rasters_are_tiled_compressed_and_keep_their_place(converted, folders):
+    out = converted[0]
+    with rasterio.open(next(folders.rglob('top_potsdam_3_11_RGB.tif'))) as raster:
+        crs, transform = raster.crs, raster.transform
+    for kind, dtype in (('img', 'uint8'), ('aux', 'float32'), ('label', 'uint8')):
+        with rasterio.open(out / kind / '3_11.tif') as raster:
+            assert (raster.crs, raster.transform) == (crs, transform)
+            assert raster.shape == SHAPE and raster.dtypes[0] == dtype
+            assert raster.block_shapes[0] == (writing.BLOCK, writing.BLOCK)
+            assert raster.compression.value == 'ZSTD'
+    with rasterio.open(out / 'label' / '3_11.tif') as raster:
+        assert raster.nodata == 255 and raster.colormap(1)[1] == (0, 0, 255, 255)
+
+
+def test_training_finds_the_statistics_and_computes_nothing(converted, monkeypatch):
+    monkeypatch.setattr('mobanet_mmseg.rasters.ranges._known', {})
+    monkeypatch.setattr('mobanet_mmseg.rasters.ranges._compute', lambda path: 1 / 0)
+    low, high = dataset('potsdam', 'train', converted[0]).get_data_info(0)['aux_range']
+    heights = random_tile(SHAPE, seed=0)[1]
+    assert (low[0], high[0]) == (heights.min(), heights.max())
+
+
+def test_folders_give_the_same_rasters_as_zips(converted, folders, tmp_path):
+    convert('potsdam', folders, tmp_path / 'out')
+    ours = content(tmp_path / 'out')
+    theirs = content(converted[0])
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] == theirs[name] for name in ours if name.endswith(('.tif', '.txt')))
+
+
+def test_other_rasters_are_a_choice(archive, folders, tmp_path):
+    report = convert('potsdam', archive, tmp_path, optical='rgbir', height='ndsm', labels='full')
+    assert list(report.tiles) == ['2_10', '3_11', '2_13', '3_13']
+    theirs = DATASETS.build(
+        {
+            'type': 'ISPRSPotsdamDataset',
+            'data_root': str(folders),
+            'tiles': ['2_10', '3_11'],
+            'optical': 'rgbir',
+            'height': 'ndsm',
+            'labels': 'full',
+            'pipeline': LOAD,
+        }
+    )
+    ours = dataset('potsdam', 'train', tmp_path, img_bands=(1, 2, 3, 4))
+    assert_same_windows(ours, theirs)
+
+
+def test_vaihingens_folder_tells_its_labels_from_its_images(tmp_path):
+    write_vaihingen_zips(tmp_path)
+    for labels in ('full', 'eroded'):
+        out = tmp_path / labels / 'out'
+        report = convert('vaihingen', tmp_path / 'zips', out, labels=labels)
+        assert list(report.tiles) == ['1', '2']
+        for split, seed in (('train', 0), ('test', 1)):
+            sample = dataset('vaihingen', split, out)[0]
+            optical, _, expected = random_tile(SHAPE, seed)
+            np.testing.assert_array_equal(sample['img'][..., :3], optical)
+            # the complete labels, not the participants' of the same name
+            np.testing.assert_array_equal(sample['gt_seg_map'], expected)
+
+
+def test_a_world_file_in_the_zip_gives_the_place(tmp_path):
+    root = tmp_path / 'folders'
+    optical, heights, _ = random_tile((20, 30))
+    name = 'top_mosaic_09cm_area1'
+    write_raster(root / f'top/{name}.tif', optical, crs=None, transform=None)
+    (root / f'top/{name}.tfw').write_text('0.09\n0\n0\n-0.09\n496900\n5420500\n')
+    write_raster(root / 'dsm/dsm_09cm_matching_area1.tif', heights)
+    write_raster(root / f'gts_eroded_for_participants/{name}_noBoundary.tif', optical)
+    zip_folder(root, tmp_path / 'v.zip')
+    convert('vaihingen', tmp_path / 'v.zip', tmp_path / 'out')
+    with rasterio.open(tmp_path / 'out/img/1.tif') as raster:
+        assert raster.transform.a == 0.09 and raster.crs is None
+
+
+def test_a_second_run_writes_nothing_and_reports_the_same(archive, tmp_path, monkeypatch):
+    first = convert('potsdam', archive, tmp_path)
+    before = content(tmp_path)
+    monkeypatch.setattr('mobanet_mmseg.conversion.isprs._convert_tile', lambda *_: 1 / 0)
+    assert convert('potsdam', archive, tmp_path).tiles == first.tiles
+    assert content(tmp_path) == before
+
+
+def test_other_choices_or_files_convert_again(archive, folders, tmp_path):
+    out = tmp_path / 'out'
+    convert('potsdam', archive, out)
+    convert('potsdam', archive, out, height='ndsm')
+    convert('potsdam', archive, tmp_path / 'once', height='ndsm')
+    rerun, once = content(out), content(tmp_path / 'once')
+    assert json.loads(rerun.pop('aux/aux_statistics.json')) == json.loads(
+        once.pop('aux/aux_statistics.json')
+    )
+    assert rerun == once
+    (out / 'label/2_10.tif').write_bytes(b'II*')
+    convert('potsdam', archive, out, height='ndsm')
+    assert content(out)['label/2_10.tif'] == once['label/2_10.tif']
+
+
+def test_conversion_with_other_choices_that_is_killed_leaves_nothing_to_train(
+    archive, converted, tmp_path, monkeypatch
+):
+    out = tmp_path / 'out'
+    convert('potsdam', archive, out)
+    with monkeypatch.context() as patch:
+        patch.setattr('mobanet_mmseg.conversion.isprs.aux_statistics', lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            convert('potsdam', archive, out, labels='full', height='ndsm')
+    with pytest.raises(FileNotFoundError, match=r'The split file .*train.txt does not exist'):
+        dataset('potsdam', 'train', out)
+    convert('potsdam', archive, out)
+    first = content(converted[0])
+    assert {name: data for name, data in content(out).items() if 'json' not in name} == {
+        name: data for name, data in first.items() if 'json' not in name
+    }
+
+
+def test_converted_tiles_train(converted):
+    loader = Config.fromfile(ROOT / 'configs/_base_/datasets/isprs_potsdam_converted.py')
+    loader = loader.train_dataloader
+    loader.dataset.data_root = str(converted[0])
+    loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    loader.sampler.update(num_samples=4, window_size=(56, 84))
+    model = tiny_model()
+    for head in (model.decode_head, *model.auxiliary_head):
+        head.num_classes = 6
+    model = MODELS.build(model).train()
+    wrapper = build_optim_wrapper(model, {'optimizer': {'type': 'AdamW', 'lr': 1e-3}})
+    losses = [model.train_step(batch, wrapper) for batch in Runner.build_dataloader(loader, seed=0)]
+    assert len(losses) == 2 and all(step['loss'].isfinite() for step in losses)
+
+
+def in_child(work) -> multiprocessing.Process:
+    """Run a function in a forked process: killing it kills a real conversion."""
+    process = FORK.Process(target=work)
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_rerun_ends_with_the_same_bytes(archive, converted, tmp_path):
+    expected = content(converted[0])
+    start = time.perf_counter()
+    child = in_child(lambda: convert('potsdam', archive, tmp_path / 'whole'))
+    child.join()
+    took = time.perf_counter() - start
+    rng = random.Random(0)
+    killed = 0
+    for index in range(10):
+        out = tmp_path / str(index)
+        child = in_child(lambda out=out: convert('potsdam', archive, out))
+        time.sleep(rng.uniform(0, took))
+        child.kill()
+        child.join()
+        killed += child.exitcode == -signal.SIGKILL
+        convert('potsdam', archive, out)
+        assert content(out) == expected
+    assert killed >= 5
+
+
+@pytest.mark.slow
+def test_killed_before_and_after_each_rename_a_rerun_ends_with_the_same_bytes(
+    archive, converted, tmp_path
+):
+    expected = content(converted[0])
+    rename = Path.replace
+
+    def stopping(out, at):
+        calls = iter(range(1000))
+
+        def replace(self, target):
+            if at % 2 == 0 and next(calls) == at // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = rename(self, target)
+            if at % 2 == 1 and next(calls) == at // 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        Path.replace = replace  # in the child alone
+        convert('potsdam', archive, out)
+
+    # a manifest, 3 tiles of 3 rasters, manifest and statistics, and 2 splits
+    for at in range(2 * (1 + 3 * 5 + 2)):
+        out = tmp_path / str(at)
+        child = in_child(lambda out=out, at=at: stopping(out, at))
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        convert('potsdam', archive, out)
+        assert content(out) == expected
+        shutil.rmtree(out)
+
+
+def failing(error: type[Exception], *arguments, **options) -> str:
+    with pytest.raises(error) as caught:
+        convert(*arguments, **options)
+    sentence = str(caught.value)
+    assert '\n' not in sentence
+    return sentence
+
+
+def test_a_source_that_is_no_archive_is_refused_in_one_sentence(tmp_path, archive):
+    out = tmp_path / 'out'
+    assert 'does not exist' in failing(FileNotFoundError, 'potsdam', tmp_path / 'no', out)
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    (empty / 'loop').symlink_to(empty)
+    assert 'holds no whole tile of potsdam' in failing(FileNotFoundError, 'potsdam', empty, out)
+    page = tmp_path / 'page' / 'Potsdam.zip'
+    page.parent.mkdir()
+    page.write_text('<html>log in</html>')
+    assert 'truncated or no zip' in failing(ValueError, 'potsdam', page.parent, out)
+    page.write_bytes(b'')
+    assert 'truncated or no zip' in failing(ValueError, 'potsdam', page, out)
+    page.write_bytes(archive.read_bytes()[:-5000])
+    assert str(page) in failing(ValueError, 'potsdam', page, out)
+    assert not content(out)
+
+
+def test_a_damaged_member_is_named_by_its_place_in_the_zip(tmp_path, folders):
+    data = bytearray(zip_folder(folders, tmp_path / 'a.zip').read_bytes())
+    with zipfile.ZipFile(tmp_path / 'a.zip') as archive:
+        info = archive.getinfo('1_DSM/dsm_potsdam_02_10.tif')
+    data[info.header_offset + 5000] ^= 255
+    (tmp_path / 'a.zip').write_bytes(data)
+    sentence = failing(ValueError, 'potsdam', tmp_path / 'a.zip', tmp_path / 'out')
+    assert f'{tmp_path}/a.zip/1_DSM/dsm_potsdam_02_10.tif is damaged' in sentence
+
+
+def test_an_encrypted_zip_is_one_sentence(tmp_path, folders):
+    path = zip_folder(folders, tmp_path / 'a.zip')
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        at = archive.start_dir
+        for info in archive.infolist():
+            data[info.header_offset + 6] |= 1
+            data[at + 8] |= 1
+            at = data.find(b'PK\1\2', at + 4)
+    path.write_bytes(data)
+    assert 'unpack the zip by hand' in failing(ValueError, 'potsdam', path, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    ('folder', 'pixels', 'sentence'),
+    [
+        ('1_DSM/dsm_potsdam_02_10.tif', np.zeros((20, 32), np.float32), 'may differ by 1'),
+        ('2_Ortho_RGB/top_potsdam_2_10_RGB.tif', np.zeros((20, 30), np.uint8), '1 band'),
+        (
+            '5_Labels_all_noBoundary/top_potsdam_2_10_label_noBoundary.tif',
+            np.zeros((20, 30, 3), np.uint16),
+            'uint8 is expected',
+        ),
+    ],
+)
+def test_a_raster_that_does_not_fit_is_named(tmp_path, folder, pixels, sentence):
+    optical, heights, _ = random_tile((20, 30))
+    root = tmp_path / 'in'
+    write_raster(root / '2_Ortho_RGB/top_potsdam_2_10_RGB.tif', optical)
+    write_raster(root / '1_DSM/dsm_potsdam_02_10.tif', heights)
+    name = '5_Labels_all_noBoundary/top_potsdam_2_10_label_noBoundary.tif'
+    write_raster(root / name, optical)
+    write_raster(root / folder, pixels)
+    zip_folder(root, tmp_path / 'a.zip')
+    said = failing(ValueError, 'potsdam', tmp_path / 'a.zip', tmp_path / 'out')
+    assert sentence in said and f'a.zip/{folder}' in said
+    assert not (tmp_path / 'out/train.txt').exists()
+
+
+def test_heights_that_cannot_be_scaled_are_a_warning(tmp_path):
+    optical, _, _ = random_tile((20, 30))
+    root = tmp_path / 'in'
+    write_raster(root / 'top_potsdam_2_10_RGB.tif', optical)
+    write_raster(root / 'dsm_potsdam_02_10.tif', np.zeros((20, 30), np.float32))
+    write_raster(root / 'top_potsdam_2_10_label_noBoundary.tif', optical)
+    report = convert('potsdam', root, tmp_path / 'out')
+    assert 'is constant in band 1' in report.sentences()[-1]
+
+
+def test_a_choice_that_the_archive_lacks_is_refused(tmp_path):
+    sentence = failing(ValueError, 'vaihingen', tmp_path, tmp_path, height='ndsm')
+    assert sentence == '--height is ndsm, but vaihingen has dsm only: give one of these.'
+    assert 'give one of' in failing(ValueError, 'toronto', tmp_path, tmp_path)
+
+
+def test_a_file_where_the_folder_should_be_is_one_sentence(tmp_path, archive):
+    (tmp_path / 'out').write_text('')
+    assert 'give --out a folder' in failing(OSError, 'potsdam', archive, tmp_path / 'out')
+    assert 'give --out a folder' in failing(OSError, 'potsdam', archive, tmp_path / 'out/in')
+
+
+@pytest.mark.parametrize(('downloads', 'limit'), [('archive', 100_000), ('folders', 300_000)])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    request, tmp_path, downloads, limit
+):
+    source = request.getfixturevalue(downloads)  # fails while it unpacks, or while it writes
+    told, tell = FORK.Pipe(duplex=False)
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            convert('potsdam', source, tmp_path)
+        except OSError as error:
+            tell.send(str(error))
+
+    child = in_child(work)
+    child.join(60)
+    sentence = told.recv() if told.poll(0) else ''
+    assert 'could not be written' in sentence and 'check the free space' in sentence
+    assert '\n' not in sentence
+    written = content(tmp_path)
+    # the first raster is too large already: the manifest, if any, vouches for no tile
+    assert json.loads(written.pop('conversion.json', '{"tiles": {}}'))['tiles'] == {}
+    assert written == {}
+
+
+def test_what_gdal_loses_silently_is_found_when_it_is_read_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, '_checksum', lambda path: -1)
+    strips = [np.ones((2, 3, 1), np.uint8)]
+    with pytest.raises(OSError, match='reads back other pixels'):
+        writing.write_raster(
+            tmp_path / 'a/x.tif', strips, (2, 3), tmp_path, mtime_ns=0, count=1, dtype='uint8'
+        )
+    assert not (tmp_path / 'a').exists()
+
+
+@pytest.mark.slow
+def test_command_ends_with_the_table_and_warns_of_missing_tiles(archive, tmp_path):
+    tool = ROOT / 'tools/dataset_converters/isprs.py'
+    command = [sys.executable, str(tool), 'potsdam', str(archive), '--out', str(tmp_path / 'out')]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for words in ('tiles found', 'tiles missing', 'tiles mended', 'pixels car', 'off-palette'):
+        assert words in done.stdout
+    assert 'warning: tile 3_13 is missing: dsm_potsdam_03_13.tif was not found' in done.stderr
+    done = subprocess.run(
+        [*command, '--optical', 'irrg'], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith('error: ')

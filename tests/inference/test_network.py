@@ -1,0 +1,239 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmseg.models import BaseSegmentor, EncoderDecoder
+from mmseg.registry import MODELS
+from scenes.models import tiny_model
+
+from mobanet_mmseg.inference.network import (
+    check_segmentor,
+    choose_batch_size,
+    read_maps,
+    select_modality,
+    tiling_for,
+    window_network,
+)
+from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+
+
+class Head:
+    threshold = 0.3
+
+
+class OfHead:
+    """Stands for a segmentor, of which the maps need its head alone."""
+
+    decode_head = Head()
+
+
+# An EncoderDecoder of MMSegmentation, with nothing of this package, of stride 32.
+
+
+def stock_model():
+    return MODELS.build(ConfigDict(STOCK)).eval()
+
+
+def test_maps_of_three_classes_by_hand():
+    logits = torch.log(torch.tensor([[[1.0, 2]], [[3, 6]], [[6, 2]]]))  # 1 3 6 of 10, 2 6 2 of 10
+    maps = read_maps(OfHead(), logits, None, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[2, 1]]
+    assert maps.probabilities[:, 0].T.tolist() == [[25, 76, 152], [51, 152, 51]]  # 25.4 76.2 ...
+    assert maps.confidence.tolist() == [[152, 152]]
+    assert {array.dtype for array in maps[:3]} == {np.dtype(np.uint8)}
+
+
+def test_maps_of_one_channel_by_hand():
+    """Logits -log 4, -log 2 and log 9: the second class has 1/5, 1/3 and 9/10."""
+    logits = torch.tensor([[[-math.log(4), -math.log(2), math.log(9)]]])
+    maps = read_maps(OfHead(), logits, None, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[0, 1, 1]]  # the threshold is 0.3
+    assert maps.probabilities.tolist() == [
+        [[203, 169, 25]],  # 254 * 4/5 = 203.2, 254 * 2/3 = 169.3, 254 / 10 = 25.4
+        [[51, 85, 229]],
+    ]
+    assert maps.confidence.tolist() == [[203, 85, 229]]  # of the label, though 85 is the lesser
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_where_there_is_no_optical_data_every_map_is_nodata(channels):
+    logits = torch.full((channels, 2, 3), math.nan)
+    logits[:, 0] = 1.0
+    valid = torch.tensor([[True, True, True], [False, False, False]])
+    maps = read_maps(OfHead(), logits, valid, probabilities=True, confidence=True)
+    for array in maps[:3]:
+        assert (array[..., 1, :] == 255).all()
+        assert (array[..., 0, :] <= 254).all()
+
+
+def test_only_what_is_asked_for_is_given():
+    logits = torch.randn(3, 2, 4)
+    assert read_maps(OfHead(), logits, None)[1:3] == (None, None)
+    assert read_maps(OfHead(), logits, None, probabilities=True).confidence is None
+    assert read_maps(OfHead(), logits, None, confidence=True).probabilities is None
+
+
+def test_probabilities_agree_with_labels_and_sum_to_one():
+    logits = 3 * torch.randn(4, 30, 40)
+    maps = read_maps(OfHead(), logits, None, probabilities=True, confidence=True)
+    chosen = np.take_along_axis(maps.probabilities, maps.labels[None].astype(int), 0)[0]
+    assert np.array_equal(chosen, maps.probabilities.max(axis=0))
+    assert np.array_equal(chosen, maps.confidence)
+    assert np.abs(maps.probabilities.sum(axis=0, dtype=int) - 254).max() <= 2
+
+
+def test_stock_model_is_padded_to_its_divisor_and_cropped_back():
+    """As in MMSeg's own test: its preprocessor pads at the bottom and right, after the norm."""
+    model = stock_model()
+    windows = torch.rand(2, 4, 40, 56) * 255
+    with torch.no_grad():
+        logits = window_network(model)(windows)
+        padded = torch.nn.functional.pad((windows - 100) / 50, (0, 8, 0, 24))
+        metas = [dict(img_shape=(64, 64), ori_shape=(64, 64), pad_shape=(64, 64))] * 2
+        expected = model.encode_decode(padded, metas)[..., :40, :56]
+    torch.testing.assert_close(logits, expected)
+    assert logits.shape == (2, 4, 40, 56)
+
+
+def test_windows_of_one_pixel_pass():
+    for model in (stock_model(), MODELS.build(tiny_model()).eval()):
+        with torch.no_grad():
+            assert window_network(model)(torch.rand(3, 4, 1, 1)).shape[2:] == (1, 1)
+
+
+def test_windows_stay_as_they_are():
+    model = MODELS.build(tiny_model()).eval()
+    select_modality(model, 'rgb')
+    windows = torch.rand(1, 4, 28, 42)
+    before = windows.clone()
+    with torch.no_grad():
+        window_network(model)(windows)
+    assert torch.equal(windows, before)
+
+
+def test_symmetries_are_averaged_by_hand():
+    model = MODELS.build(tiny_model()).eval()
+    windows = torch.rand(2, 4, 28, 42) * 255
+    plain = window_network(model)
+    with torch.no_grad():
+        for name, count in (('flips', 4), ('d4', 8)):
+            views = [undo_symmetry(plain(apply_symmetry(windows, k)), k) for k in SYMMETRIES[name]]
+            assert len(views) == count
+            averaged = window_network(model, SYMMETRIES[name])(windows)
+            torch.testing.assert_close(averaged, sum(views) / count)
+
+
+def test_autocast_runs_the_network_in_the_lower_type():
+    model = MODELS.build(tiny_model()).eval()
+    seen = []
+    model.decode_head.conv_seg.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    windows = torch.rand(1, 4, 28, 42) * 255
+    with torch.no_grad():
+        exact = window_network(model)(windows)
+        rough = window_network(model, amp=torch.bfloat16)(windows)
+    assert seen == [torch.float32, torch.bfloat16]
+    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.05)
+
+
+def test_modality_leaves_the_other_one_without_effect():
+    model = MODELS.build(tiny_model()).eval()
+    windows = torch.rand(1, 4, 28, 42) * 255
+    other_aux, other_rgb = windows.clone(), windows.clone()
+    other_aux[:, 3], other_rgb[:, :3] = 7, 7
+    network = window_network(model)
+    with torch.no_grad():
+        for modality, same, different in (
+            ('rgb', other_aux, other_rgb),
+            ('aux', other_rgb, other_aux),
+        ):
+            select_modality(model, modality)
+            assert torch.equal(network(windows), network(same))
+            assert not torch.equal(network(windows), network(different))
+
+
+def test_modality_of_a_model_that_knows_none_is_refused():
+    with pytest.raises(ValueError, match='SegDataPreProcessor, which cannot leave a modality out'):
+        select_modality(stock_model(), 'rgb')
+    with pytest.raises(ValueError, match="modality='dsm'; it is 'both', 'rgb' or 'aux'"):
+        select_modality(MODELS.build(tiny_model()), 'dsm')
+
+
+def test_segmentor_without_logits_of_windows_is_refused():
+    check_segmentor(stock_model())
+
+    class Other(BaseSegmentor):
+        extract_feat = encode_decode = loss = predict = _forward = None
+
+    with pytest.raises(ValueError, match=r'Other is no EncoderDecoder'):
+        check_segmentor(Other())
+
+
+def model_with(**test_cfg) -> EncoderDecoder:
+    return MODELS.build(tiny_model(test_cfg=test_cfg))
+
+
+def test_tiling_is_that_of_the_test_cfg_unless_told_otherwise():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28), batch_size=3, blend='cosine')
+    tiling = tiling_for(model_with(**slide))
+    assert (tiling.window, tiling.stride) == ((28, 42), (14, 28))
+    assert (tiling.batch_size, tiling.blend) == (3, 'cosine')
+    tiling = tiling_for(model_with(**slide), window=None, stride=(5, 6), batch_size=7)
+    assert (tiling.window, tiling.stride) == ((28, 42), (5, 6))
+    assert (tiling.batch_size, tiling.blend) == (7, 'cosine')
+
+
+def test_stride_of_the_config_is_shortened_to_a_smaller_window():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
+    assert tiling_for(model_with(**slide), window=(10, 40)).stride == (10, 28)
+
+
+def test_stride_that_is_given_and_leaves_holes_is_refused():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
+    with pytest.raises(ValueError, match=r'stride of 43 pixels leaves holes .* 42 pixels \(width'):
+        tiling_for(model_with(**slide), stride=(28, 43))
+
+
+def test_window_that_is_given_serves_a_model_of_whole_images_at_half_its_side():
+    tiling = tiling_for(model_with(mode='whole'), window=(15, 20))
+    assert (tiling.window, tiling.stride) == ((15, 20), (8, 10))
+
+
+def test_model_of_whole_images_without_a_window_is_refused():
+    with pytest.raises(ValueError, match=r"mode='whole' and no window .*--window 512"):
+        tiling_for(model_with(mode='whole'))
+
+
+def clock_of(seconds_per_batch):
+    """A clock that is read before and after the second run of each batch size."""
+    times = [0.0]
+    for seconds in seconds_per_batch:
+        times += [times[-1], times[-1] + seconds]
+    return iter(times[1:]).__next__
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'chosen', 'tried'),
+    [
+        ([1, 2, 4], 1, [1, 2]),  # a window takes 1 s however many
+        ([1, 1.2, 1.6, 3.2], 4, [1, 2, 4, 8]),  # 1, 0.6, 0.4, 0.4
+        ([1, 1.98], 1, [1, 2]),  # 1 % is not worth the memory
+        ([1] * 7, 64, [1, 2, 4, 8, 16, 32, 64]),
+    ],
+)
+def test_batches_grow_as_long_as_windows_get_faster(seconds, chosen, tried):
+    sizes = []
+    network = lambda windows: sizes.append(tuple(windows.shape))  # noqa: E731
+    clock = clock_of(seconds)
+    assert choose_batch_size(network, 4, (8, 12), torch.device('cpu'), clock) == chosen
+    assert sizes == list(itertools.chain(*([(size, 4, 8, 12)] * 2 for size in tried)))
+
+
+def test_batches_grow_as_far_as_memory_goes():
+    def network(windows):
+        if len(windows) > 4:
+            raise torch.cuda.OutOfMemoryError
+
+    assert choose_batch_size(network, 4, (8, 12), torch.device('cpu'), clock_of([1] * 7)) == 4

@@ -1,0 +1,167 @@
+"""The command of prediction in several processes, started by torchrun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scenes.paths import ROOT
+from scenes.ranks import EVERY_MAP, files_of, hidden_in, inferencer_of, write_noise
+
+DRIVER = f"""
+import os, runpy, signal, sys
+sys.path.insert(0, {str(ROOT / 'tests')!r})
+import mobanet_mmseg
+from scenes import prediction as prediction_scene
+if os.environ['RANK'] == os.environ.get('KILLED_RANK'):
+    from mobanet_mmseg.inference import together
+    together.write_rows = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.argv[0] = {str(ROOT / 'tools' / 'predict.py')!r}
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def launch(paths: dict, *options, processes: int = 3, **variables: str):
+    """Run tools/predict.py in some processes; give its exit code, output and errors."""
+    folder = paths['config'].parent
+    (folder / 'driver.py').write_text(DRIVER)
+    environment = {
+        **os.environ,
+        'CUDA_VISIBLE_DEVICES': '',
+        'OMP_NUM_THREADS': '1',
+        'PYTHONPATH': str(ROOT),
+        **variables,
+    }
+    command = (sys.executable, '-m', 'torch.distributed.run', '--standalone')
+    command += (f'--nproc_per_node={processes}', folder / 'driver.py')
+    command += (paths['config'], paths['checkpoint'], '--launcher', 'pytorch', *options)
+    command += ('--cfg-options', 'model.type=SmoothedChannel')
+    with subprocess.Popen(
+        [*map(str, command)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as launched:
+        try:
+            out, errors = launched.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(launched.pid, signal.SIGKILL)
+            raise
+    return launched.returncode, out, errors
+
+
+@pytest.mark.parametrize(
+    ('script', 'program', 'arguments', 'expected'),
+    [
+        (
+            'dist_predict.sh',
+            'torchrun',
+            ('config.py', 'model.pth', '4'),
+            '--nnodes=1 --node_rank=0 --master_addr=127.0.0.1 --master_port=29500 '
+            '--nproc_per_node=4 {tool} config.py model.pth --launcher pytorch --rgb a b',
+        ),
+        (
+            'slurm_predict.sh',
+            'srun',
+            ('gpus', 'city', 'config.py', 'model.pth'),
+            '-p gpus --job-name=city --gres=gpu:4 --ntasks=4 --ntasks-per-node=4 '
+            '--cpus-per-task=5 --kill-on-bad-exit=1 '
+            'python -u {tool} config.py model.pth --launcher slurm --rgb a b',
+        ),
+    ],
+)
+def test_scripts_hand_on_their_arguments(tmp_path, script, program, arguments, expected):
+    (tmp_path / program).write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / program).chmod(0o755)
+    path = ROOT / 'tools' / script
+    done = subprocess.run(
+        ['bash', path, *arguments, '--rgb', 'a b'],
+        env={'PATH': f'{tmp_path}:{os.environ["PATH"]}'},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected.format(tool=path.with_name('predict.py'))
+
+
+@pytest.mark.slow
+def test_torchrun_predicts_one_raster_in_strips(noise, tmp_path):
+    options = ('--probabilities', '--confidence', '--cog', '--blend', 'gaussian')
+    code, out, errors = launch(
+        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'many.tif'),
+        *('--batch-size', '7', *options),
+    )
+    assert code == 0, errors
+    assert out.count('many.tif: 7,950 pixels') == 1
+    assert out.count('1 to predict on cpu') == 1
+    inferencer = inferencer_of(noise, batch_size=7, blend='gaussian')
+    goal = tmp_path / 'one.tif'
+    inferencer.predict_file(noise['rgb'], noise['aux'], goal, cog=True, **EVERY_MAP)
+    assert files_of(tmp_path, 'many') == files_of(tmp_path, 'one')
+    assert not hidden_in(tmp_path)
+
+
+@pytest.mark.slow
+def test_torchrun_shares_a_list_and_tells_of_a_damaged_raster_once(noise, tmp_path):
+    for kind in ('rgb', 'aux', 'one'):
+        (tmp_path / f'{kind}s').mkdir()
+    heights = {'a': 150, 'b': 37, 'c': 16, 'd': 300}
+    for name, height in heights.items():
+        write_noise(tmp_path / 'rgbs' / f'{name}.tif', tmp_path / 'auxs' / f'{name}.tif', height)
+    damage(tmp_path / 'rgbs' / 'd.tif')
+    folders = (noise, '--rgb', tmp_path / 'rgbs', '--aux', tmp_path / 'auxs')
+    folders += ('--probabilities', '--confidence', '--out', tmp_path / 'many')
+    code, out, errors = launch(*folders)
+    assert code == 1
+    assert errors.count('error: ') == 1
+    assert errors.count('d.tif is damaged at') == 1
+    assert out.count(' pixels\n') == 3
+    assert out.count('4 to predict on cpu') == 1
+    inferencer = inferencer_of(noise)
+    for name in 'abc':
+        pair = (tmp_path / kind / f'{name}.tif' for kind in ('rgbs', 'auxs'))
+        inferencer.predict_file(*pair, tmp_path / 'one' / f'{name}.tif', **EVERY_MAP)
+        assert files_of(tmp_path / 'many', name) == files_of(tmp_path / 'one', name)
+    assert len(list((tmp_path / 'many').iterdir())) == 9
+
+
+def damage(path: Path) -> None:
+    """Overwrite the last blocks of a raster."""
+    with path.open('r+b') as file:
+        file.seek(-200, os.SEEK_END)
+        file.write(b'\xff' * 200)
+
+
+@pytest.mark.slow
+def test_damage_in_the_last_strips_ends_all_processes_with_one_sentence(noise, tmp_path):
+    write_noise(noise['rgb'], noise['aux'], 400)
+    damage(noise['rgb'])
+    before = {*tmp_path.iterdir(), tmp_path / 'driver.py'}
+    code, out, errors = launch(
+        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif'),
+    )
+    assert code == 1
+    assert errors.count('error: ') == 1
+    assert errors.count('rgb.tif is damaged at') == 1
+    assert 'tools/predict.py", line' not in errors
+    assert ' pixels\n' not in out
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_and_no_file_looks_finished(noise, tmp_path):
+    start = time.monotonic()
+    code, _, errors = launch(
+        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif'),
+        KILLED_RANK='1',
+    )
+    assert code == 1
+    assert 'SIGKILL' in errors
+    assert 'LostRankError' not in errors  # the others end quietly
+    assert not list(tmp_path.glob('out*'))
+    assert time.monotonic() - start < 100

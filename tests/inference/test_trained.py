@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import rasterio
+import torch
+from mmengine.config import Config
+from scenes.prediction import BANDS, DATASET, META, PALETTE
+
+from mobanet_mmseg.inference.trained import load_segmentor, read_truth, reading_options
+
+
+def test_bands_and_range_are_those_of_the_test_dataset():
+    def options(**dataset):
+        return reading_options(Config({'test_dataloader': {'dataset': {**DATASET, **dataset}}}))
+
+    assert options() == BANDS
+    given = {'img_bands': (4, 1, 2), 'aux_bands': (2,), 'aux_range': (-5.0, 40.0)}
+    assert options(**given) == given
+    percentiles = ('percentile', 1, 99)
+    assert options(aux_range=percentiles)['aux_range'] == percentiles
+
+
+def test_archive_dataset_chooses_its_bands_itself():
+    dataset = {'type': 'ISPRSPotsdamDataset', 'tiles': 'test', 'optical': 'rgbir'}
+    config = Config({'test_dataloader': {'dataset': dataset}})
+    assert reading_options(config)['img_bands'] == (1, 2, 3, 4)
+
+
+def test_config_without_such_a_dataset_is_refused():
+    for content, found in (
+        ({}, 'none'),
+        ({'test_dataloader': {'dataset': {'type': 'ADE20KDataset'}}}, 'ADE20KDataset'),
+    ):
+        with pytest.raises(ValueError, match=f'is {found}, but only a MultimodalSegDataset'):
+            reading_options(Config(content))
+
+
+def test_truth_is_read_from_colours_and_from_indices(scene, tmp_path):
+    colours = np.uint8(PALETTE)[scene['expected']]
+    place = {'driver': 'GTiff', 'height': 37, 'width': 53, 'dtype': 'uint8'}
+    with rasterio.open(tmp_path / 'colours.tif', 'w', count=3, **place) as label:
+        label.write(np.moveaxis(colours, -1, 0))
+    with rasterio.open(tmp_path / 'indices.tif', 'w', count=1, **place) as label:
+        label.write(scene['expected'], 1)
+    with rasterio.open(tmp_path / 'two.tif', 'w', count=2, **place) as label:
+        label.write(np.stack([scene['expected']] * 2))
+    config = Config.fromfile(scene['config'])
+    for name in ('colours', 'indices'):
+        truth = read_truth(config, scene['rgb'], tmp_path / f'{name}.tif')
+        assert np.array_equal(truth, scene['expected'])
+    with pytest.raises(ValueError, match=r'two\.tif has 2 bands'):
+        read_truth(config, scene['rgb'], tmp_path / 'two.tif')
+
+
+def test_missing_checkpoint_is_named(scene, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'checkpoint .*absent\.pth does not exist'):
+        load_segmentor(scene['config'], tmp_path / 'absent.pth')
+
+
+def test_file_that_is_no_checkpoint_is_refused(scene):
+    for content in (b'', b'not a checkpoint'):
+        scene['checkpoint'].write_bytes(content)
+        with pytest.raises(ValueError, match=r'model\.pth is no checkpoint that torch can read'):
+            load_segmentor(scene['config'], scene['checkpoint'])
+
+
+@pytest.mark.parametrize(
+    'content',
+    [{'state_dict': {}}, {'gain': torch.ones(4, 1, 1)}, {'state_dict': {}, 'meta': {}}],
+)
+def test_weights_without_class_names_are_refused(scene, content):
+    torch.save(content, scene['checkpoint'])
+    with pytest.raises(ValueError, match=r'model\.pth holds no state_dict with the classes'):
+        load_segmentor(scene['config'], scene['checkpoint'])
+
+
+@pytest.mark.parametrize('weights', [{}, {'gain': torch.ones(5, 1, 1)}, {'other': torch.ones(1)}])
+def test_checkpoint_that_leaves_a_weight_random_is_refused(scene, weights):
+    torch.save({'state_dict': weights, 'meta': {'dataset_meta': META}}, scene['checkpoint'])
+    with pytest.raises(ValueError, match=r'model\.pth does not fit the config: .*gain'):
+        load_segmentor(scene['config'], scene['checkpoint'])
+
+
+def test_device_that_is_not_there_is_refused(scene):
+    with pytest.raises(ValueError, match='Device cuda:99 is not there'):
+        load_segmentor(scene['config'], scene['checkpoint'], 'cuda:99')
+    with pytest.raises(ValueError, match="There is no device 'gpu'"):
+        load_segmentor(scene['config'], scene['checkpoint'], 'gpu')

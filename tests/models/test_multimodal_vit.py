@@ -1,0 +1,106 @@
+import pytest
+import torch
+from scenes.models import tiny_vit
+
+from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT
+
+
+def backbone(**overrides):
+    config = dict(
+        encoder=tiny_vit(),
+        out_indices=(0, 1, 2, 3),
+        cpia=dict(prompt_dims=4, adapter_dims=4),
+        allow_random_encoder=True,
+    )
+    return MultimodalViT(**{**config, **overrides})
+
+
+def test_one_step_moves_the_adapters_and_leaves_every_frozen_tensor_bit_equal():
+    model = backbone().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    for _ in range(2):  # U starts at zero, so D and Q move in the second step
+        optimizer.zero_grad()
+        rgb_maps, aux_maps = model(torch.rand(2, 4, 28, 42))
+        sum(m.square().sum() for m in (*rgb_maps, *aux_maps)).backward()
+        optimizer.step()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith('encoder.'), name
+
+
+def test_trainable_are_the_aux_embedding_and_cpia_alone():
+    names = {name.split('.')[0] for name, p in backbone().named_parameters() if p.requires_grad}
+    assert names == {'aux_embed', 'cpia'}
+
+
+def test_encoder_stays_in_eval_mode_while_the_rest_trains():
+    model = backbone().train()
+    assert model.training
+    assert model.cpia[0].adapter_rgb.dropout.training
+    assert not any(module.training for module in model.encoder.modules())
+
+
+def test_untrained_streams_are_the_encoder_run_on_each_modality():
+    model = backbone().eval()
+    model.init_weights()
+    inputs = torch.rand(2, 4, 28, 42)
+    rgb_maps, aux_maps = model(inputs)
+    stacked = [inputs[:, :3], inputs[:, 3:].repeat(1, 3, 1, 1)]
+    for maps, image in zip((rgb_maps, aux_maps), stacked, strict=True):
+        tokens = model.encoder.add_positions(model.encoder.projection(image))
+        for stage in range(4):
+            tokens = model.encoder.run_blocks(tokens, stage, stage, (2, 3))
+            expected = model.encoder.tap(tokens, (2, 3))
+            torch.testing.assert_close(maps[stage], expected)
+
+
+def test_maps_are_rows_by_columns():
+    rgb_maps, aux_maps = backbone(out_indices=(1, 3))(torch.rand(1, 4, 28, 42))
+    assert [tuple(m.shape) for m in (*rgb_maps, *aux_maps)] == [(1, 16, 2, 3)] * 4
+
+
+def test_special_tokens_pass_by_cpia():
+    model = backbone()
+    tokens = torch.rand(4, 1 + 6, 16)
+    adapted = model._interact(tokens, lambda rgb, aux: (rgb + 1, aux + 2))
+    assert torch.equal(adapted[:, 0], tokens[:, 0])
+    assert torch.equal(adapted[:2, 1:], tokens[:2, 1:] + 1)
+    assert torch.equal(adapted[2:, 1:], tokens[2:, 1:] + 2)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 6])
+def test_aux_embedding_answers_equal_channels_as_the_pretrained_one_does(channels):
+    projection = torch.nn.Conv2d(3, 5, 4, 4)
+    embed = AuxPatchEmbed(projection, channels)
+    gray = torch.rand(2, 1, 8, 12)
+    torch.testing.assert_close(
+        embed(gray.repeat(1, channels, 1, 1)), projection(gray.repeat(1, 3, 1, 1))
+    )
+    assert embed.projection.in_channels == (3 if channels == 1 else channels)
+
+
+def test_encoder_without_weights_refuses_to_run():
+    model = backbone(allow_random_encoder=False)
+    with pytest.raises(RuntimeError, match='never given weights.*allow_random_encoder=True'):
+        model(torch.rand(1, 4, 28, 42))
+    other = backbone(allow_random_encoder=False)
+    other.load_state_dict(model.state_dict())
+    other(torch.rand(1, 4, 28, 42))
+
+
+def test_size_that_is_no_multiple_of_the_patch_is_refused():
+    with pytest.raises(ValueError, match='256 x 28 pixels.*size_divisor=14'):
+        backbone()(torch.rand(1, 4, 256, 28))
+
+
+def test_wrong_channels_are_refused():
+    with pytest.raises(ValueError, match='got 5 channels'):
+        backbone()(torch.rand(1, 5, 28, 42))
+    with pytest.raises(ValueError, match=r'modality_channels=\(4, 1\)'):
+        backbone(modality_channels=(4, 1))
+
+
+@pytest.mark.parametrize('taps', [(0, 4), (1, 1), ()])
+def test_taps_that_are_no_ascending_blocks_are_refused(taps):
+    with pytest.raises(ValueError, match='ascending blocks of the encoder, 0 to 3'):
+        backbone(out_indices=taps)

@@ -1,0 +1,169 @@
+import math
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.models import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from scenes.models import tiny_model
+
+
+def samples(labels):
+    """One sample per (H, W) label map."""
+    shape = tuple(labels.shape[-2:])
+    return [
+        SegDataSample(
+            metainfo=dict(img_shape=shape, ori_shape=shape, pad_shape=shape),
+            gt_sem_seg=PixelData(data=label[None]),
+        )
+        for label in labels
+    ]
+
+
+def one_hot(prediction, num_classes=3, margin=20.0):
+    """(B, K, H, W) logits whose argmax is the prediction."""
+    return margin * torch.nn.functional.one_hot(prediction, num_classes).movedim(-1, 1).float()
+
+
+def test_hard_pixels_are_the_valid_ones_that_the_fused_prediction_gets_wrong():
+    model = MODELS.build(tiny_model())
+    labels = torch.tensor([[[0, 1, 2], [255, 1, 0]]])
+    predicted = torch.tensor([[[0, 2, 2], [1, 1, 1]]])
+    given = samples(labels)
+    hard = model.hard_pixels(one_hot(predicted), given)
+    assert hard[0].gt_sem_seg.data.tolist() == [[[255, 1, 255], [255, 255, 0]]]
+    assert given[0].gt_sem_seg.data.tolist() == labels.tolist()  # the main loss keeps its labels
+
+
+class Fixed(torch.nn.Module):
+    """Stands for a part of the model that gives the same output whatever comes in."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, inputs):
+        return self.output
+
+
+def losses_for(prediction, labels, aux_logits):
+    """Losses of a MoBaNet whose fused and unimodal logits are given."""
+    model = MODELS.build(tiny_model())
+    model.backbone, model.neck = Fixed(None), Fixed(None)
+    model.decode_head.forward = lambda features: one_hot(prediction)
+    for head in model.auxiliary_head:
+        head.forward = lambda features: aux_logits
+    return model.loss(torch.rand(1, 4, 28, 42), samples(labels))
+
+
+def test_auxiliary_loss_is_the_mean_over_hard_pixels_times_lambda():
+    labels = torch.tensor([[[0, 1, 2], [255, 1, 0]]])
+    predicted = torch.tensor([[[0, 2, 2], [1, 1, 1]]])  # two hard pixels, of classes 1 and 0
+    aux_logits = torch.zeros(1, 3, 2, 3)
+    aux_logits[0, 1] = math.log(2)  # softmax 1/4, 1/2, 1/4 everywhere
+    losses = losses_for(predicted, labels, aux_logits)
+    by_hand = 0.01 * (math.log(2) + math.log(4)) / 2
+    assert losses['aux_0.loss_ce'].item() == pytest.approx(by_hand, rel=1e-5)
+    assert losses['aux_1.loss_ce'].item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_auxiliary_loss_is_zero_and_differentiable_where_all_is_right():
+    labels = torch.tensor([[[0, 1, 2], [255, 1, 0]]])
+    right = labels.where(labels != 255, 0)
+    aux_logits = torch.rand(1, 3, 2, 3, requires_grad=True)
+    losses = losses_for(right, labels, aux_logits)
+    assert losses['aux_0.loss_ce'].item() == 0
+    losses['aux_0.loss_ce'].backward()
+    assert aux_logits.grad.abs().sum() == 0
+
+
+def test_every_trainable_parameter_gets_a_gradient():
+    model = MODELS.build(tiny_model()).train()
+    data = dict(
+        inputs=[torch.rand(4, 30, 44) * 255 for _ in range(4)],
+        data_samples=samples(torch.randint(0, 3, (4, 30, 44))),
+    )
+    data = model.data_preprocessor(data, training=True)
+    losses = model(**data, mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_logits_of_a_padded_input_lie_where_its_pixels_are():
+    """256 pixels in a network of stride 14: padded to 266, scaled up to 266, cropped to 256."""
+    config = tiny_model(test_cfg=dict(mode='whole'))
+    model = MODELS.build(config).eval()
+    columns = torch.arange(266).float().expand(1, 1, 252, 266)
+
+    def mean_column_of_each_patch(inputs, metas=None, test_cfg=None):
+        pooled = torch.nn.functional.avg_pool2d(inputs[:, :1], 14)
+        return torch.nn.functional.interpolate(pooled, scale_factor=14, mode='bilinear')
+
+    model.extract_feat = lambda inputs: inputs
+    model.decode_head.predict = mean_column_of_each_patch
+    logits = model.encode_decode(columns[..., :250, :256], [{}])
+    assert logits.shape == (1, 1, 250, 256)
+    inner = slice(20, 236)  # away from the padding's zeros
+    torch.testing.assert_close(logits[0, 0, 100, inner], columns[0, 0, 0, inner])
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 100])
+@pytest.mark.parametrize('size', [(56, 84), (57, 85), (28, 42), (20, 90), (13, 17)])
+def test_tiles_equal_mmsegs_slide_mode(size, batch_size):
+    config = tiny_model()
+    config['test_cfg'].update(batch_size=batch_size)
+    model = MODELS.build(config).eval()
+    for dgfm in model.neck.fusions:
+        torch.nn.init.normal_(dgfm.gate[-1].weight)
+    inputs = torch.rand(2, 4, *size)
+    metas = [dict(ori_shape=size, img_shape=size, pad_shape=size)] * 2
+    with torch.no_grad():
+        ours = model.slide_inference(inputs, [dict(meta) for meta in metas])
+        stock = EncoderDecoder.slide_inference(model, inputs, [dict(meta) for meta in metas])
+    torch.testing.assert_close(ours, stock, atol=1e-5, rtol=1e-5)
+
+
+def test_windows_under_autocast_are_summed_in_float32():
+    model = MODELS.build(tiny_model()).eval()
+    inputs = torch.rand(1, 4, 57, 85)
+    metas = [dict(ori_shape=(57, 85), img_shape=(57, 85), pad_shape=(57, 85))]
+    with torch.no_grad():
+        exact = model.slide_inference(inputs, metas)
+        with torch.autocast('cpu', torch.bfloat16):
+            assert model.encode_decode(inputs[..., :28, :42], metas).dtype == torch.bfloat16
+            logits = model.slide_inference(inputs, metas)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, exact, rtol=0.05, atol=0.02 * exact.abs().max().item())
+
+
+def test_blending_leaves_the_border_of_a_window_to_its_neighbour():
+    config = tiny_model()
+    config['test_cfg'].update(crop_size=(28, 28), stride=(28, 14), blend='gaussian')
+    model = MODELS.build(config).eval()
+    calls = iter([0.0, 1.0, 2.0])
+    model.encode_decode = lambda crops, batch_img_metas: torch.full((1, 3, 28, 28), next(calls))
+    logits = model.slide_inference(torch.rand(1, 4, 28, 56), [{}])[0, 0, 0]
+    assert logits[:14].eq(0).all()
+    assert logits[42:].eq(2).all()
+    assert (logits[14:42].diff() >= 0).all()
+    assert logits[14] < 0.01
+    assert logits[41] > 1.99
+
+
+def test_predict_gives_a_label_for_each_pixel_of_any_size():
+    model = MODELS.build(tiny_model()).eval()
+    data = dict(inputs=[torch.rand(4, 31, 47)], data_samples=samples(torch.zeros(1, 31, 47).long()))
+    with torch.no_grad():
+        result = model.test_step(data)[0]
+    assert result.pred_sem_seg.data.shape == (1, 31, 47)
+    assert torch.equal(result.pred_sem_seg.data[0], result.seg_logits.data.argmax(dim=0))
+
+
+def test_checkpoint_loads_strictly_and_predicts_the_same(tmp_path):
+    first, second = (MODELS.build(tiny_model()).eval() for _ in range(2))
+    torch.save(first.state_dict(), tmp_path / 'model.pth')
+    second.load_state_dict(torch.load(tmp_path / 'model.pth', weights_only=True))
+    inputs = torch.rand(1, 4, 28, 42)
+    assert torch.equal(first(inputs), second(inputs))

@@ -1,0 +1,30 @@
+"""Two rasters of one place, to be cut into tiles."""
+
+import numpy as np
+from rasterio.transform import Affine, from_origin
+from scenes.fakes import write_raster
+
+from mobanet_mmseg.conversion.raster_pair import Cutting
+
+EAST, NORTH = 366_000, 5_808_000
+SHAPE = (40, 60)
+SMALL = Cutting(tile=20, min_side=10, block=1, test_share=0.3)
+
+
+def place(col: float = 0, row: float = 0, cell: float = 1.0) -> Affine:
+    """A grid whose first corner is metres east and south of the optical one's."""
+    return from_origin(EAST + col, NORTH - row, cell, cell)
+
+
+def optical(tmp_path, pixels=None, **profile):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(1, 255, (*SHAPE, 3), dtype=np.uint8) if pixels is None else pixels
+    return str(write_raster(tmp_path / 'rgb.tif', pixels, transform=place(), **profile))
+
+
+def heights(tmp_path, pixels=None, transform=None, **profile):
+    pixels = np.random.default_rng(1).uniform(30, 60, SHAPE) if pixels is None else pixels
+    pixels = pixels if pixels.dtype.kind == 'u' else pixels.astype(np.float32)
+    return str(
+        write_raster(tmp_path / 'dsm.tif', pixels, transform=transform or place(), **profile)
+    )
