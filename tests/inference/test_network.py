@@ -8,6 +8,7 @@ from mmengine.config import ConfigDict
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from scenes.models import tiny_model
+from scenes.prediction import STOCK
 
 from mobanet_mmseg.inference.network import (
     check_segmentor,
