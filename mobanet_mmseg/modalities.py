@@ -6,8 +6,96 @@ raster is the same numbers wherever it is read.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+Limit = float | tuple[float, ...]  # of all channels, or one per channel
+
+
+class Scaling(NamedTuple):
+    """Which values of one auxiliary raster become 0 and 1.
+
+    Args:
+        low: Value that becomes 0, in the raster's unit; one number, or one per band.
+        high: Value that becomes 1, likewise.
+        clip: Whether values below ``low`` become 0 and those above ``high`` 1, too.
+    """
+
+    low: Limit
+    high: Limit
+    clip: bool = False
+
+
+@dataclass(frozen=True)
+class AuxRange:
+    """How auxiliary rasters are scaled, as a config says it; see :meth:`parse`.
+
+    Args:
+        kind: ``'tile'`` by each raster's own least and greatest value, ``'percentile'`` by its own
+            percentiles, beyond which values are clipped, ``'fixed'`` all alike, ``'none'`` not.
+        percentages: Of ``'percentile'``: the low and the high one, 0 to 100.
+        scaling: Of ``'fixed'``.
+    """
+
+    kind: Literal['tile', 'percentile', 'fixed', 'none']
+    percentages: tuple[float, float] | None = None
+    scaling: Scaling | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> 'AuxRange':
+        """Read what a config or a user gives.
+
+        Args:
+            value: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` or ``(low, high, clip)``
+                in the unit of the auxiliary raster, each limit one number or one per band, None
+                for values as they are, or an ``AuxRange``.
+
+        Raises:
+            ValueError: If it is none of these.
+        """
+        if isinstance(value, cls):
+            return value
+        if value is None:
+            return cls('none')
+        if value == 'tile':
+            return cls('tile')
+        if isinstance(value, Sequence) and not isinstance(value, str) and len(value) in (2, 3):
+            if value[0] == 'percentile':
+                return cls('percentile', percentages=_percentages(value))
+            if _is_interval(value):
+                low, high, *clip = value
+                return cls('fixed', scaling=Scaling(_limit(low), _limit(high), *clip))
+        raise ValueError(
+            f"Got aux_range={value!r}: give 'tile', a pair (low, high) in the unit of the "
+            "auxiliary raster, ('percentile', 1, 99), or None."
+        )
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """What of two rasters makes a stacked sample.
+
+    Args:
+        img_bands: Bands of the optical raster, counted from 1, in the order of the channels.
+        aux_bands: Bands of the auxiliary raster, likewise; none for the optical image alone.
+        aux_range: How the auxiliary raster is scaled.
+    """
+
+    img_bands: tuple[int, ...] = (1, 2, 3)
+    aux_bands: tuple[int, ...] = (1,)
+    aux_range: AuxRange = AuxRange('tile')
+
+    @property
+    def modality_channels(self) -> tuple[int, int]:
+        """Optical and auxiliary channels."""
+        return len(self.img_bands), len(self.aux_bands)
+
+    @property
+    def num_channels(self) -> int:
+        """Channels C of a stacked sample."""
+        return sum(self.modality_channels)
 
 
 def scale_aux(
@@ -131,3 +219,25 @@ def _finite(values: np.ndarray) -> np.ndarray:
     if not np.issubdtype(values.dtype, np.floating):
         return values
     return np.where(np.isfinite(values), values, values.dtype.type(0))
+
+
+def _percentages(value: Sequence[Any]) -> tuple[float, float]:
+    if len(value) != 3 or not 0 <= value[1] < value[2] <= 100:
+        raise ValueError(
+            f'Got aux_range={tuple(value)!r}: give two percentages of 0..100, the lesser '
+            "first: ('percentile', 1, 99)."
+        )
+    return value[1], value[2]
+
+
+def _is_interval(value: Sequence[Any]) -> bool:
+    """Whether a value is (low, high) or (low, high, clip), low below high."""
+    if len(value) == 3 and not isinstance(value[2], bool):
+        return False
+    limits = [np.asarray(limit) for limit in value[:2]]
+    numeric = all(np.issubdtype(limit.dtype, np.number) for limit in limits)
+    return numeric and bool(np.all(np.less(*limits)))
+
+
+def _limit(value: Any) -> Limit:
+    return tuple(map(float, value)) if np.ndim(value) else value

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
-    {'compat', 'modalities', 'tiling', 'weights'},
+    {'compat', 'modalities', 'classes', 'writing', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from mobanet_mmseg.modalities import sample_rectangle, scale_aux, stack_modalities
+from mobanet_mmseg.modalities import (
+    AuxRange,
+    Scaling,
+    StackSpec,
+    sample_rectangle,
+    scale_aux,
+    stack_modalities,
+)
 
 
 def test_heights_are_scaled_by_their_range_and_holes_become_zero():
@@ -87,3 +94,28 @@ def test_the_whole_image_can_be_the_rectangle():
 def test_intervals_without_a_rectangle_are_refused(area, aspect):
     with pytest.raises(ValueError, match=r'give \(least, greatest\)'):
         sample_rectangle(10, 12, area, aspect, np.random.default_rng(0))
+
+
+def test_a_range_is_what_the_config_says():
+    assert AuxRange.parse('tile') == AuxRange('tile')
+    assert AuxRange.parse(None) == AuxRange('none')
+    assert AuxRange.parse(['percentile', 1, 99]) == AuxRange('percentile', percentages=(1, 99))
+    assert AuxRange.parse((0, 30)) == AuxRange('fixed', scaling=Scaling(0, 30, False))
+    per_band = AuxRange.parse(([0, -25], [30, 0], True)).scaling
+    assert per_band == Scaling((0.0, -25.0), (30.0, 0.0), True)
+    assert AuxRange.parse(AuxRange('tile')) == AuxRange('tile')
+
+
+@pytest.mark.parametrize(
+    'value',
+    ['tiles', (3, 3), (5, 1), ('a', 'b'), (1, 2, 3), ('percentile', 50), ('percentile', 99, 1), 7],
+)
+def test_what_is_no_range_is_refused(value):
+    with pytest.raises(ValueError, match='aux_range='):
+        AuxRange.parse(value)
+
+
+def test_a_stack_counts_its_channels():
+    spec = StackSpec(img_bands=(4, 1, 2), aux_bands=(1, 3))
+    assert (spec.modality_channels, spec.num_channels) == ((3, 2), 5)
+    assert StackSpec(aux_bands=()).num_channels == 3

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 PixelSpan = tuple[int, int]  # first and end, the end exclusive
 Box = tuple[int, int, int, int]  # y1, x1, y2, x2, the ends exclusive
@@ -11,6 +11,42 @@ Box = tuple[int, int, int, int]  # y1, x1, y2, x2, the ends exclusive
 EDGE = 256  # band edges are multiples of it, as a written file's blocks are
 
 BLENDS = (None, 'gaussian', 'cosine')
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels; the one notation of it, height before width.
+
+    Args:
+        row: First row.
+        col: First column.
+        height: Rows, pixels.
+        width: Columns, pixels.
+    """
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        """Row after the last one."""
+        return self.row + self.height
+
+    @property
+    def right(self) -> int:
+        """Column after the last one."""
+        return self.col + self.width
+
+    @property
+    def rows(self) -> slice:
+        """Its rows, to index an array by."""
+        return slice(self.row, self.bottom)
+
+    @property
+    def cols(self) -> slice:
+        """Its columns, to index an array by."""
+        return slice(self.col, self.right)
 
 
 @dataclass(frozen=True)

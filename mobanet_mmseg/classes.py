@@ -1,0 +1,57 @@
+"""The classes of a label map: their names and their colours, which travel together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MAX_CLASSES = 254  # labels are bytes, 254 marks what no class has, 255 is ignored
+IGNORE_INDEX = 255
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names and colours of classes, by index.
+
+    Args:
+        names: Name of each class.
+        palette: Red, green and blue of each class, 0 to 255.
+
+    Raises:
+        ValueError: If there are no classes or too many, or the colours do not fit them.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+
+    def __init__(self, names: Sequence[str], palette: Sequence[Sequence[int]]) -> None:
+        if not 0 < len(names) <= MAX_CLASSES or len(palette) != len(names):
+            raise ValueError(
+                f'There are {len(names)} classes and {len(palette)} colours: give 1 to '
+                f'{MAX_CLASSES} classes and one colour (red, green, blue) for each.'
+            )
+        object.__setattr__(self, 'names', tuple(map(str, names)))
+        object.__setattr__(self, 'palette', tuple(tuple(map(int, colour)) for colour in palette))
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> 'Classes':
+        """Read a dataset's ``metainfo``.
+
+        Args:
+            meta: ``classes`` and ``palette``, as in MMSeg.
+        """
+        return cls(meta['classes'], meta['palette'])
+
+    def __len__(self) -> int:
+        """Number of classes K."""
+        return len(self.names)
+
+    @property
+    def colour_table(self) -> dict[int, tuple[int, int, int, int]]:
+        """Red, green, blue and alpha of each index; ``IGNORE_INDEX`` is transparent."""
+        colours = {index: (*colour, 255) for index, colour in enumerate(self.palette)}
+        return {**colours, IGNORE_INDEX: (0, 0, 0, 0)}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """``CLASS_0`` ... of a label GeoTIFF."""
+        return {f'CLASS_{index}': name for index, name in enumerate(self.names)}
