@@ -4,8 +4,9 @@ from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.masking import ModalityRandomMask
 from mobanet_mmseg.models.mcrm import MCRM
+from mobanet_mmseg.models.mobanet import MoBaNet
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
-from mobanet_mmseg.models.tiled import MoBaNet, TiledEncoderDecoder
+from mobanet_mmseg.models.tiled import TiledEncoderDecoder
 from mobanet_mmseg.models.tta import SymmetryTTAModel
 from mobanet_mmseg.models.two_stream import TwoStream
 

@@ -1,4 +1,4 @@
-"""Segmentors: tiled prediction for any EncoderDecoder, and MoBaNet's losses on top of it."""
+"""Tiled prediction for any EncoderDecoder."""
 
 import math
 from functools import partial
@@ -6,12 +6,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from mmengine.dist import is_main_process
-from mmengine.structures import PixelData
 from mmseg.models import EncoderDecoder
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
-from mmseg.utils import SampleList, add_prefix
 from rich.progress import track
 from torch import Tensor
 
@@ -76,46 +72,3 @@ def roomy_device(num_bytes: int, device: torch.device) -> torch.device:
     if device.type == 'cuda' and num_bytes > torch.cuda.mem_get_info(device)[0] / 4:
         return torch.device('cpu')
     return device
-
-
-@MODELS.register_module()
-class MoBaNet(TiledEncoderDecoder):
-    """Modality-balanced segmentor: auxiliary heads learn where the fused prediction is wrong.
-
-    The decode head learns from every valid pixel. The auxiliary heads, one per modality, learn
-    from the hard ones alone: valid pixels that the fused prediction gets wrong now. Their weight
-    lambda is the ``loss_weight`` of their ``loss_decode``; at inference they do not run.
-
-    Source: MoBaNet (arXiv:2603.17705), Eq. 24-28.
-    """
-
-    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        """Compute the losses of a normalised (B, C, H, W) batch."""
-        features = self.extract_feat(inputs)
-        logits = self.decode_head(features)
-        losses = add_prefix(self.decode_head.loss_by_feat(logits, data_samples), 'decode')
-        if self.with_auxiliary_head:
-            hard = self.hard_pixels(logits.detach(), data_samples)
-            losses.update(self._auxiliary_head_forward_train(features, hard))
-        return losses
-
-    def hard_pixels(self, logits: Tensor, data_samples: SampleList) -> SampleList:
-        """Keep the labels of the pixels that the fused prediction gets wrong.
-
-        Args:
-            logits: Fused prediction (B, K, h, w) at the decode head's resolution.
-            data_samples: Samples with ``gt_sem_seg`` (1, H, W).
-
-        Returns:
-            New samples whose ``gt_sem_seg`` is ``ignore_index`` where the prediction is right.
-        """
-        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples])  # (B, 1, H, W)
-        logits = resize(
-            logits, size=labels.shape[-2:], mode='bilinear', align_corners=self.align_corners
-        )
-        right = logits.argmax(dim=1, keepdim=True) == labels
-        labels = labels.masked_fill(right, self.decode_head.ignore_index)
-        return [
-            SegDataSample(metainfo=sample.metainfo, gt_sem_seg=PixelData(data=label))
-            for sample, label in zip(data_samples, labels, strict=True)
-        ]

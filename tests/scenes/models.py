@@ -1,6 +1,10 @@
 """Small models that whole networks are tried with."""
 
 from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from mmseg.utils import SampleList
+from torch import Tensor
 
 
 def tiny_vit(**overrides) -> dict:
@@ -60,3 +64,15 @@ def tiny_model(**overrides) -> ConfigDict:
         test_cfg=dict(mode='slide', crop_size=(28, 42), stride=(14, 28)),
     )
     return ConfigDict({**config, **overrides})
+
+
+def samples(labels: Tensor) -> SampleList:
+    """One sample per (H, W) label map."""
+    shape = tuple(labels.shape[-2:])
+    return [
+        SegDataSample(
+            metainfo=dict(img_shape=shape, ori_shape=shape, pad_shape=shape),
+            gt_sem_seg=PixelData(data=label[None]),
+        )
+        for label in labels
+    ]
