@@ -9,12 +9,12 @@ import pytest
 import rasterio
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
-from scenes.checked_tiles import SHAPE, scene, scene_config, write_scene
-from scenes.fakes import write_raster
+from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config, write_tile
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks.checks import check_config
 
-RGB, DSM, LABELS = scene(seed=0)
+RGB, DSM, LABELS = tile_pixels(seed=0)
 HTML = b'<!DOCTYPE html>\n<html><body>404 Not Found</body></html>' * 9
 REFUSED, HURTS, LOOK = 'refused', 'hurts', 'look at it'
 
@@ -168,10 +168,10 @@ CASES = {
 @pytest.mark.parametrize('name', CASES)
 def test_a_bad_tile_gets_its_sentence(tmp_path, name):
     for seed, stem in enumerate('ab'):
-        write_scene(tmp_path, stem, seed)
+        write_tile(tmp_path, stem, seed)
     write, outcome, said = CASES[name]
     write(tmp_path)
-    config = scene_config(tmp_path)
+    config = tiles_config(tmp_path)
     findings = check_config(config, 'train').findings
     if outcome == REFUSED:
         with pytest.raises((ValueError, OSError)) as error:
@@ -187,17 +187,17 @@ def test_a_bad_tile_gets_its_sentence(tmp_path, name):
 
 def test_an_alpha_band_is_left_out_and_found_if_it_is_read(tmp_path):
     for seed, stem in enumerate('ab'):
-        write_scene(tmp_path, stem, seed)
+        write_tile(tmp_path, stem, seed)
     alpha(tmp_path)
-    assert check_config(scene_config(tmp_path), 'train').findings == []
-    config = scene_config(tmp_path, img_bands=(1, 2, 4))
+    assert check_config(tiles_config(tmp_path), 'train').findings == []
+    config = tiles_config(tmp_path, img_bands=(1, 2, 4))
     assert 'channel 3 (uint8) is nearly constant' in check_config(config, 'train').findings[0].text
 
 
 def test_labels_of_a_palette_png_are_its_indices(tmp_path):
     for seed, stem in enumerate('ab'):
-        write_scene(tmp_path, stem, seed)
+        write_tile(tmp_path, stem, seed)
     palette_png('labels')(tmp_path)
-    checks = check_config(scene_config(tmp_path), 'train')
+    checks = check_config(tiles_config(tmp_path), 'train')
     assert checks.tiles[0].report.counts == tuple((index == LABELS).sum() for index in range(3))
     assert not checks.hurt

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 from scenes.archives import write_potsdam_folders
-from scenes.fakes import write_raster
 from scenes.limits import no_root, short_disk
 from scenes.pairs import SMALL, heights, optical
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.conversion import isprs, raster_pair
 from mobanet_mmseg.conversion.raster_pair import RasterPair

@@ -6,28 +6,28 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from scenes.checked_tiles import SHAPE, scene, scene_config, write_scene
-from scenes.fakes import PALETTE as ISPRS_PALETTE
-from scenes.fakes import write_raster
+from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config, write_tile
 from scenes.paths import ROOT
+from scenes.rasters import PALETTE as ISPRS_PALETTE
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks import scan as tile_scan
 from mobanet_mmseg.checks.checks import check_config
 from mobanet_mmseg.rasters import percentiles
 
-OPTICAL, HEIGHTS, LABELS = scene(seed=0)
+OPTICAL, HEIGHTS, LABELS = tile_pixels(seed=0)
 
 
 @pytest.fixture
 def data(tmp_path):
     for seed, stem in enumerate('abc'):
-        write_scene(tmp_path, stem, seed)
+        write_tile(tmp_path, stem, seed)
     return tmp_path
 
 
 def said(data, split='all', **settings):
     """(level, split, text) of each finding."""
-    checks = check_config(scene_config(data, **settings), split)
+    checks = check_config(tiles_config(data, **settings), split)
     return [(finding.level, finding.split, finding.text) for finding in checks.findings]
 
 
@@ -38,7 +38,7 @@ def the_only(findings):
 
 def run_tool(data, monkeypatch, *options, **settings):
     """Run the command; gives its exit code."""
-    config = scene_config(data, **settings)
+    config = tiles_config(data, **settings)
     (data / 'config.py').write_text(config.pretty_text)
     monkeypatch.setattr(sys, 'argv', ['check_data.py', str(data / 'config.py'), *options])
     with pytest.raises(SystemExit) as ended:
@@ -57,13 +57,13 @@ def test_good_data_have_no_findings_and_exit_code_0(data, monkeypatch, capsys):
 def test_numbers_are_those_counted_by_hand(data, monkeypatch):
     monkeypatch.setattr(tile_scan, 'CHUNK_PIXELS', 128 * 7)  # strips of 7 rows
     monkeypatch.setattr(percentiles, 'CHUNK_BYTES', 128 * 4 * 5)
-    optical, heights, labels = scene(seed=0)
+    optical, heights, labels = tile_pixels(seed=0)
     heights[:, :16] = -9999  # an eighth
     labels[:24] = 255  # a quarter
     labels[24, :64] = 7  # half a row of 96
     write_raster(data / 'dsm/a.tif', heights, nodata=-9999)
     write_raster(data / 'labels/a.tif', labels)
-    report = check_config(scene_config(data), 'train').tiles[0].report
+    report = check_config(tiles_config(data), 'train').tiles[0].report
     valid = heights[:, 16:]
     assert report.aux.nodata == 1 / 8 and report.optical.nodata == 0
     assert report.ignored == 1 / 4 and report.unknown == 1 / 192
@@ -80,7 +80,7 @@ def test_numbers_are_those_counted_by_hand(data, monkeypatch):
 def test_a_reduced_tile_shows_the_whole_tile(data, monkeypatch, side):
     monkeypatch.setattr(tile_scan, 'OVERVIEW', side)
     layers = []
-    check_config(scene_config(data), 'train', lambda _, found: layers.append(found))
+    check_config(tiles_config(data), 'train', lambda _, found: layers.append(found))
     factor = -(-128 // side)
     shape = (96 // factor, 128 // factor)
     rgb, aux, truth = layers[0].values()
@@ -128,8 +128,8 @@ def test_a_mirrored_raster_is_found(data, folder):
 
 
 def test_a_transposed_label_of_a_square_tile_is_found(data):
-    write_scene(data, 'a', 0, (110, 110))
-    write_raster(data / 'labels/a.tif', scene((110, 110))[2].T)
+    write_tile(data, 'a', 0, (110, 110))
+    write_raster(data / 'labels/a.tif', tile_pixels((110, 110))[2].T)
     assert 'better transposed' in the_only(said(data))[2]
 
 
@@ -184,7 +184,7 @@ def test_off_palette_colours_are_found(data):
 
 @pytest.mark.parametrize(('split', 'level'), [('a', 'hurts'), ('b', 'look at it')])
 def test_a_class_that_never_occurs_is_found(data, split, level):
-    labels = scene(seed='ab'.index(split))[2]
+    labels = tile_pixels(seed='ab'.index(split))[2]
     write_raster(data / f'labels/{split}.tif', np.where(labels == 1, 255, labels))
     assert the_only(said(data))[0] == level
     assert 'no pixel of its tiles is house' in said(data)[0][2]
@@ -197,7 +197,7 @@ def test_a_crs_on_one_side_only_is_to_be_looked_at(data):
 
 
 def test_a_tile_smaller_than_the_window_is_found(data):
-    write_scene(data, 'a', 4, (36, 128))
+    write_tile(data, 'a', 4, (36, 128))
     assert 'fewer than the window of 40 x 48' in the_only(said(data))[2]
 
 
@@ -205,7 +205,7 @@ def test_the_same_file_and_the_same_pixels_in_train_and_test_are_found(data):
     assert 'it is in val, test, too' in the_only(said(data, train='ab'))[2]
     for folder in ('rgb', 'dsm', 'labels'):
         shutil.copy(data / folder / 'b.tif', data / folder / 'd.tif')
-    write_raster(data / 'rgb/d.tif', scene(seed=1)[0], compress='deflate')  # other bytes
+    write_raster(data / 'rgb/d.tif', tile_pixels(seed=1)[0], compress='deflate')  # other bytes
     level, split, text = the_only(said(data, train='ad'))
     assert (level, split) == ('hurts', 'train')
     assert 'b.tif, which has the same pixels, is in val, test, too' in text
@@ -238,7 +238,7 @@ def test_an_empty_split_is_found(data):
 
 
 def test_datasets_are_found_through_wrappers(data):
-    config = scene_config(data)
+    config = tiles_config(data)
     part = config.train_dataloader.dataset
     concat = {'type': 'ConcatDataset', 'datasets': [part]}
     config.train_dataloader.dataset = {'type': 'RepeatDataset', 'times': 2, 'dataset': concat}
@@ -261,7 +261,7 @@ def test_json_and_pictures_hold_what_was_measured(data, monkeypatch):
 def test_a_config_without_such_data_is_refused_with_one_sentence(data, monkeypatch):
     code = run_tool(data, monkeypatch, data_root=str(data / 'elsewhere'))
     assert code.startswith('error: The split file') and 'Traceback' not in code
-    config = scene_config(data)
+    config = tiles_config(data)
     config.pop('train_dataloader')
     with pytest.raises(ValueError, match='has no train_dataloader to check'):
         check_config(config, 'train')

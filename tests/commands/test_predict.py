@@ -18,7 +18,8 @@ import rasterio
 import torch
 from rasterio.transform import Affine
 from scenes.paths import ROOT
-from scenes.prediction import PALETTE, ROTATED, UTM, read_raster, write_raster
+from scenes.prediction import PALETTE, ROTATED, UTM
+from scenes.rasters import read_raster, write_raster
 
 from mobanet_mmseg.inference import inferencer as inferencer_module
 
@@ -59,7 +60,7 @@ def many(scene):
 
 def test_label_map_is_written_and_the_shares_are_said(scene, monkeypatch, capsys):
     predict(monkeypatch, scene)
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
     said = capsys.readouterr().out
     assert '1 to predict on cpu: windows of 16 x 24 pixels, stride 8 x 12, 4 at once' in said
     assert f'{scene["out"]}: {37 * 53:,} pixels' in said
@@ -68,7 +69,7 @@ def test_label_map_is_written_and_the_shares_are_said(scene, monkeypatch, capsys
 
 
 def test_picture_shows_truth_and_errors(scene, monkeypatch, capsys):
-    colours = np.moveaxis(np.uint8(PALETTE)[scene['expected']], -1, 0)
+    colours = np.uint8(PALETTE)[scene['expected']]
     label = write_raster(scene['out'].with_name('label.tif'), colours, crs=UTM, transform=ROTATED)
     picture = scene['out'].with_suffix('.png')
     predict(monkeypatch, scene, '--label', label, '--picture', picture)
@@ -116,9 +117,9 @@ def test_options_reach_the_files(scene, monkeypatch, capsys):
         capsys.readouterr().out
     )
     folder = scene['out'].parent
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
-    assert read_raster(folder / 'out_probabilities.tif').shape == (4, 37, 53)
-    assert read_raster(folder / 'out_confidence.tif').shape == (1, 37, 53)
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
+    assert read_raster(folder / 'out_probabilities.tif').shape == (37, 53, 4)
+    assert read_raster(folder / 'out_confidence.tif').shape == (37, 53)
     with rasterio.open(scene['out']) as written:
         assert written.tags(ns='IMAGE_STRUCTURE')['LAYOUT'] == 'COG'
 
@@ -139,7 +140,7 @@ def test_range_of_the_heights_is_taken(scene, monkeypatch):
     assert not (read_raster(scene['out']) == 3).any()
     config = 'test_dataloader.dataset.aux_range=(10, 1010)'
     predict(monkeypatch, scene, '--aux-range', 'tile', '--cfg-options', config)
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
     predict(monkeypatch, scene, '--aux-range', '-30.5', '31')
     assert (read_raster(scene['out']) == 3).any()
 
@@ -150,9 +151,9 @@ def test_one_modality_needs_no_heights(scene, monkeypatch):
     expected = np.zeros((37, 53), np.uint8)  # the heights' channel is 0, below all others
     expected[:, 20:35] = 1
     expected[30:] = 2
-    assert np.array_equal(read_raster(scene['out'])[0], expected)
+    assert np.array_equal(read_raster(scene['out']), expected)
     predict(monkeypatch, scene, '--modality', 'rgb')
-    assert np.array_equal(read_raster(scene['out'])[0], expected)
+    assert np.array_equal(read_raster(scene['out']), expected)
 
 
 @pytest.mark.parametrize('kind', ['folders', 'globs', 'CSV'])
@@ -173,7 +174,7 @@ def test_failure_of_one_pair_stops_no_other_and_is_told_at_the_end(
     assert 'b.tif cannot be read as a raster' in sentence
     assert sorted(path.name for path in out.iterdir()) == ['a.tif', 'c.tif']
     for name in 'ac':
-        assert np.array_equal(read_raster(out / f'{name}.tif')[0], scene['expected'])
+        assert np.array_equal(read_raster(out / f'{name}.tif'), scene['expected'])
     said = capsys.readouterr().out
     assert '3 to predict' in said
     assert said.index('a.tif') < said.index('c.tif')
@@ -289,8 +290,8 @@ def test_killed_run_leaves_nothing_that_looks_finished_and_can_be_repeated(scene
     folder = scene['out'].parent
     rng = np.random.default_rng(0)
     place = {'crs': UTM, 'transform': ROTATED}
-    write_raster(scene['rgb'], rng.integers(0, 256, (3, 900, 53), dtype=np.uint8), **place)
-    write_raster(scene['aux'], rng.uniform(0, 1, (1, 900, 53)).astype(np.float32), **place)
+    write_raster(scene['rgb'], rng.integers(0, 256, (900, 53, 3), dtype=np.uint8), **place)
+    write_raster(scene['aux'], rng.uniform(0, 1, (900, 53)).astype(np.float32), **place)
     (folder / 'slow.py').write_text(SLOW)
     text = scene['config'].read_text().replace("'LargestChannel'", "'Slow'")
     slow = folder / 'slow_config.py'
@@ -312,5 +313,5 @@ def test_killed_run_leaves_nothing_that_looks_finished_and_can_be_repeated(scene
     assert left
     assert all(path.name.startswith('.') and path.suffix == '.part' for path in left)
     predict(monkeypatch, scene, '--confidence')
-    assert read_raster(scene['out']).shape == (1, 900, 53)
-    assert read_raster(folder / 'out_confidence.tif').shape == (1, 900, 53)
+    assert read_raster(scene['out']).shape == (900, 53)
+    assert read_raster(folder / 'out_confidence.tif').shape == (900, 53)

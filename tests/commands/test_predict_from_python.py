@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from scenes.paths import ROOT
-from scenes.prediction import ROTATED, UTM, read_raster, write_raster
+from scenes.prediction import ROTATED, UTM
+from scenes.rasters import read_raster, write_raster
 
 SCRIPT = ROOT / 'demo' / 'predict_from_python.py'
 
@@ -23,9 +24,9 @@ def run_script(monkeypatch, scene):
 def test_script_writes_maps_and_a_picture_and_says_the_shares(scene, monkeypatch, capsys):
     run_script(monkeypatch, scene)
     folder = scene['out'].parent
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
-    assert read_raster(folder / 'out_probabilities.tif').shape == (4, 37, 53)
-    assert read_raster(folder / 'out_confidence.tif').shape == (1, 37, 53)
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
+    assert read_raster(folder / 'out_probabilities.tif').shape == (37, 53, 4)
+    assert read_raster(folder / 'out_confidence.tif').shape == (37, 53)
     assert min(cv2.imread(str(folder / 'out.png')).shape[:2]) > 500
     said = capsys.readouterr().out
     for line in (
@@ -40,11 +41,11 @@ def test_script_writes_maps_and_a_picture_and_says_the_shares(scene, monkeypatch
 
 
 def test_script_takes_heights_of_another_grid(scene, monkeypatch, capsys):
-    coarse = read_raster(scene['aux'])[:, ::2, ::2]
+    coarse = read_raster(scene['aux'])[::2, ::2]
     place = {'crs': UTM, 'transform': ROTATED @ ROTATED.scale(2)}
     write_raster(scene['aux'], coarse, **place)
     run_script(monkeypatch, scene)
-    assert read_raster(scene['out']).shape == (1, 37, 53)
+    assert read_raster(scene['out']).shape == (37, 53)
     assert 'agree on 100.0%' in capsys.readouterr().out
 
 

@@ -7,8 +7,8 @@ import rasterio
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 from rasterio.transform import Affine, from_origin
-from scenes.fakes import write_raster
 from scenes.paths import ROOT
+from scenes.rasters import write_raster
 from scenes.toy import train_toy
 
 from mobanet_mmseg.conversion.dronedeploy import LEGEND, convert

@@ -26,9 +26,9 @@ from scenes.archives import (
     write_vaihingen_zips,
     zip_folder,
 )
-from scenes.fakes import random_tile, write_raster
 from scenes.models import tiny_model
 from scenes.paths import ROOT
+from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.conversion.isprs import convert
 from mobanet_mmseg.datasets.multimodal import WindowIndex

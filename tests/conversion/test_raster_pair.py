@@ -11,9 +11,9 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_points
-from scenes.fakes import write_raster
 from scenes.pairs import EAST, NORTH, SHAPE, SMALL, heights, optical, place
 from scenes.paths import ROOT
+from scenes.rasters import write_raster
 from scenes.toy import toy
 
 from mobanet_mmseg.conversion.legends import parse_legend

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS
-from scenes.fakes import write_raster
 from scenes.paths import ROOT
+from scenes.rasters import write_raster
 from scenes.toy import train_toy
 
 from mobanet_mmseg.datasets.flair import FLAIRDataset

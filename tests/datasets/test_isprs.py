@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
-from scenes.fakes import PALETTE, random_tile, write_potsdam, write_raster
+from scenes.rasters import PALETTE, random_tile, write_potsdam, write_raster
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, ISPRSVaihingenDataset
 

@@ -4,8 +4,8 @@ import rasterio
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmseg.registry import TRANSFORMS
-from scenes.fakes import PALETTE, random_tile, write_potsdam, write_raster
 from scenes.paths import ROOT
+from scenes.rasters import PALETTE, random_tile, write_potsdam, write_raster
 
 from mobanet_mmseg.datasets import loading
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset

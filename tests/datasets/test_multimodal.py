@@ -8,7 +8,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
-from scenes.fakes import PALETTE, random_tile, write_raster
+from scenes.rasters import PALETTE, random_tile, write_raster
 
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
 

@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
-from scenes.fakes import write_potsdam
 from scenes.paths import ROOT
+from scenes.rasters import write_potsdam
 from scenes.toy import toy
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
 from mmengine.runner import Runner
-from scenes.fakes import random_tile, write_raster
+from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
 from mobanet_mmseg.engine import samplers

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmseg.registry import HOOKS
-from scenes.fakes import write_potsdam
+from scenes.rasters import write_potsdam
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 

@@ -4,7 +4,8 @@ import rasterio
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
-from scenes.prediction import UTM, write_raster
+from scenes.prediction import UTM
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.inference.arrays import ArraySource, path_of, read_image
 from mobanet_mmseg.inference.reading import PairReader
@@ -44,8 +45,8 @@ def test_any_range_scales_an_array_as_it_scales_the_file(tmp_path, aux_range):
     heights[3, 4] = np.nan
     heights[5] = -9999
     paths = (
-        write_raster(tmp_path / 'rgb.tif', np.moveaxis(rgb, -1, 0), **PLACE),
-        write_raster(tmp_path / 'aux.tif', heights[None], nodata=-9999, **PLACE),
+        write_raster(tmp_path / 'rgb.tif', rgb, **PLACE),
+        write_raster(tmp_path / 'aux.tif', heights, nodata=-9999, **PLACE),
     )
     with PairReader(*paths, **READING, aux_range=aux_range) as reader:
         expected, valid = reader.read_rows(0, 40)
@@ -112,12 +113,12 @@ def test_mistake_gets_its_sentence(name):
 
 
 def test_open_raster_is_read_with_its_nodata_and_stays_open(tmp_path):
-    pixels = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+    pixels = np.moveaxis(np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5), 0, -1)
     path = write_raster(tmp_path / 'a.tif', pixels, nodata=7, **PLACE)
     with rasterio.open(path) as dataset:
         for image in (path, str(path), dataset):
             values, info = read_image(image, (3, 1))
-            assert np.array_equal(values.data, np.moveaxis(pixels[[2, 0]], 0, -1))
+            assert np.array_equal(values.data, pixels[..., [2, 0]])
             assert np.argwhere(values.mask).tolist() == [[1, 2, 1]]
             assert (info.height, info.width, info.crs) == (4, 5, UTM)
             assert info.transform == PLACE['transform']
@@ -125,7 +126,7 @@ def test_open_raster_is_read_with_its_nodata_and_stays_open(tmp_path):
 
 
 def test_only_a_file_that_reads_the_same_stands_for_an_open_raster(tmp_path):
-    pixels = np.zeros((1, 64, 64), np.uint8)
+    pixels = np.zeros((64, 64), np.uint8)
     path = write_raster(tmp_path / 'a.tif', pixels, **PLACE)
     with rasterio.open(path, 'r+') as dataset:
         assert path_of(dataset) is None  # it may hold what the file does not
@@ -143,12 +144,12 @@ def test_only_a_file_that_reads_the_same_stands_for_an_open_raster(tmp_path):
 def test_raster_that_cannot_be_read_gets_its_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.tif does not exist'):
         read_image(tmp_path / 'none.tif', (1,))
-    path = write_raster(tmp_path / 'a.tif', np.zeros((1, 4, 5), np.uint8), **PLACE)
+    path = write_raster(tmp_path / 'a.tif', np.zeros((4, 5), np.uint8), **PLACE)
     with rasterio.open(path) as dataset:
         for image in (path, dataset):
             with pytest.raises(ValueError, match=r'a\.tif has 1 band\(s\), but \(1, 2, 3\)'):
                 read_image(image, (1, 2, 3))
-    noise = np.random.default_rng(0).integers(0, 256, (1, 64, 64), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     tiles = {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'}
     path = write_raster(tmp_path / 'b.tif', noise, **tiles, **PLACE)
     content = bytearray(path.read_bytes())

@@ -20,10 +20,9 @@ from scenes.prediction import (
     ROTATED,
     STOCK,
     UTM,
-    read_raster,
-    write_raster,
     write_trained,
 )
+from scenes.rasters import read_raster, write_raster
 from torch import nn
 
 from mobanet_mmseg.inference import inferencer as inferencer_module
@@ -41,7 +40,7 @@ def known(scene, **options):
 
 @pytest.fixture
 def arrays(scene):
-    return np.moveaxis(read_raster(scene['rgb']), 0, -1), read_raster(scene['aux'])[0]
+    return read_raster(scene['rgb']), read_raster(scene['aux'])
 
 
 def write_tiny(folder, model=None):
@@ -55,12 +54,12 @@ def tiny(tmp_path):
     """Paths of a toy MoBaNet, its pair of 61 x 95 pixels, and what its network gets of them."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 1, 95)
-    rgb = (rng.integers(0, 256, (3, 61, 95)) * ramp[::-1]).astype(np.uint8)
-    heights = (rng.uniform(0, 1, (1, 61, 95)) * ramp).astype(np.float32)
+    rgb = (rng.integers(0, 256, (61, 95, 3)) * ramp[::-1, None]).astype(np.uint8)
+    heights = (rng.uniform(0, 1, (61, 95)) * ramp).astype(np.float32)
     place = {'crs': UTM, 'transform': ROTATED}
     write_raster(tmp_path / 'rgb.tif', rgb, **place)
     write_raster(tmp_path / 'aux.tif', heights, **place)
-    stack = torch.from_numpy(np.concatenate([rgb.astype(np.float32), heights]))[None]
+    stack = torch.from_numpy(np.dstack([rgb.astype(np.float32), heights])).permute(2, 0, 1)[None]
     mean, std = (torch.tensor(values).view(1, 4, 1, 1) for values in (MEAN, STD))
     inputs = (stack - mean) / std
     config, checkpoint = write_tiny(tmp_path)
@@ -107,11 +106,11 @@ def test_file_of_a_trained_model_equals_mmsegs_slide_mode(tiny):
     model = MultimodalInferencer(*tiny['model'], device='cpu')
     model.predict_file(*tiny['pair'], tiny['out'], **RANGE, probabilities=True, confidence=True)
     logits = slide(model.model, tiny['inputs'])
-    assert_labels(read_raster(tiny['out'])[0], logits)
+    assert_labels(read_raster(tiny['out']), logits)
     shares = 254 * logits.softmax(dim=0).numpy()
     written = read_raster(tiny['out'].with_name('out_probabilities.tif'))
-    assert np.abs(written - shares).max() < 0.51
-    sure = read_raster(tiny['out'].with_name('out_confidence.tif'))[0]
+    assert np.abs(written - np.moveaxis(shares, 0, -1)).max() < 0.51
+    sure = read_raster(tiny['out'].with_name('out_confidence.tif'))
     assert np.abs(sure - shares.max(axis=0)).max() < 0.51
     with rasterio.open(tiny['out']) as raster:
         assert (raster.crs, raster.transform) == (UTM, ROTATED)
@@ -175,9 +174,9 @@ def test_one_modality_sees_zeros_for_the_other(tiny, modality):
     if modality == 'rgb':
         rgb = tiny['pair'][0]
         assert_labels(model(rgb).labels, logits)
-        assert_labels(model(np.moveaxis(read_raster(rgb), 0, -1)).labels, logits)
+        assert_labels(model(read_raster(rgb)).labels, logits)
         model.predict_file(rgb, None, tiny['out'])
-        assert_labels(read_raster(tiny['out'])[0], logits)
+        assert_labels(read_raster(tiny['out']), logits)
 
 
 @pytest.mark.parametrize('modality', ['both', 'aux'])
@@ -243,7 +242,7 @@ def test_stock_encoder_decoder_with_stock_preprocessor_predicts_rasters(tiny, tm
 
 def read_stack(tiny):
     pair = [read_raster(path).astype(np.float32) for path in tiny['pair']]
-    return torch.from_numpy(np.concatenate(pair))[None]
+    return torch.from_numpy(np.dstack(pair)).permute(2, 0, 1)[None]
 
 
 def test_model_of_one_channel_predicts_two_classes_by_its_threshold(tiny, tmp_path):
@@ -295,8 +294,7 @@ KINDS = ['array', 'path', 'text', 'dataset', 'memory', 'warped']
 def as_kind(kind, path, stack):
     """The same image as an array, a path or an open raster."""
     if kind == 'array':
-        pixels = np.moveaxis(read_raster(path), 0, -1)
-        return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+        return read_raster(path)
     if kind in ('path', 'text'):
         return path if kind == 'path' else str(path)
     if kind == 'memory':
@@ -348,7 +346,7 @@ def test_nodata_of_open_rasters_and_masked_arrays_is_that_of_the_file(tiny, kind
 
 
 def test_overview_that_is_open_is_read_as_it_is(scene):
-    pixels = np.repeat(np.repeat(read_raster(scene['rgb']), 2, axis=1), 2, axis=2)
+    pixels = np.repeat(np.repeat(read_raster(scene['rgb']), 2, axis=0), 2, axis=1)
     finer = ROTATED @ Affine.scale(0.5)
     place = {'crs': UTM, 'transform': finer}
     path = write_raster(scene['out'].with_name('fine.tif'), pixels, **place)

@@ -9,7 +9,8 @@ import pytest
 import rasterio
 from rasterio.transform import Affine, from_origin
 from scenes.limits import no_root, short_disk
-from scenes.prediction import PALETTE, ROTATED, UTM, read_raster, write_raster, write_scene
+from scenes.prediction import PALETTE, ROTATED, UTM, write_scene
+from scenes.rasters import read_raster, write_raster
 
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 
@@ -28,13 +29,13 @@ def files_in(folder):
 def write_pair(folder, height, width, **place):
     """Write a pair with no two values alike; gives its label map."""
     rng = np.random.default_rng(height * width)
-    shape = (3, height, width)
-    rgb = rng.integers(0, 256, shape, dtype=np.uint8)
-    heights = rng.uniform(10, 30, shape[1:]).astype(np.float32)
+    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    heights = rng.uniform(10, 30, (height, width)).astype(np.float32)
+    place = {'crs': None, 'transform': None, **place}
     write_raster(folder / 'rgb.tif', rgb, **place)
-    write_raster(folder / 'aux.tif', heights[None], **place)
-    shares = np.concatenate([rgb.astype(np.float32) / 255, (heights[None] - 10) / np.float32(20)])
-    return shares.argmax(axis=0)
+    write_raster(folder / 'aux.tif', heights, **place)
+    shares = np.dstack([rgb.astype(np.float32) / 255, (heights - 10) / np.float32(20)])
+    return shares.argmax(axis=-1)
 
 
 def test_label_map_worked_out_by_hand_is_written_on_the_grid_of_the_image(scene):
@@ -61,8 +62,8 @@ def test_probabilities_and_confidence_lie_beside_it_and_equal_softmax_by_hand(sc
         assert (written.crs, written.transform) == (UTM, ROTATED)
     assert probabilities[:, 0, 0].tolist() == np.rint(254 * shares / shares.sum()).tolist()
     labels = read_raster(scene['out'])
-    chosen = np.take_along_axis(probabilities, labels.astype(int), 0)
-    assert np.array_equal(chosen[0], probabilities.max(axis=0))
+    chosen = np.take_along_axis(probabilities, labels[None].astype(int), 0)[0]
+    assert np.array_equal(chosen, probabilities.max(axis=0))
     assert np.array_equal(read_raster(folder / 'out_confidence.tif'), chosen)
 
 
@@ -73,11 +74,11 @@ def test_pixels_without_optical_data_are_nodata_in_every_map(scene):
     assert 0 < valid.sum() < valid.size
     wanted = {'probabilities': True, 'confidence': True}
     counts = inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    assert np.array_equal(read_raster(scene['out'])[0], np.where(valid, scene['expected'], 255))
+    assert np.array_equal(read_raster(scene['out']), np.where(valid, scene['expected'], 255))
     assert counts[255] == (~valid).sum()
     for name in ('out_probabilities.tif', 'out_confidence.tif'):
-        for band in read_raster(scene['out'].with_name(name)):
-            assert np.array_equal(band == 255, ~valid)
+        void = read_raster(scene['out'].with_name(name)) == 255
+        assert (void.reshape(*valid.shape, -1) == ~valid[..., None]).all()
 
 
 def test_raster_without_any_data_gives_a_map_without_any(scene):
@@ -103,7 +104,7 @@ def test_every_pixel_of_any_size_is_predicted_once(scene, size):
         aux_range=(10, 30),
         advance=lambda *t: told.append(t),
     )
-    assert np.array_equal(read_raster(scene['out'])[0], expected)
+    assert np.array_equal(read_raster(scene['out']), expected)
     assert counts.sum() == size[0] * size[1]
     assert sum(rows for rows, _ in told) == size[0]
     assert {total for _, total in told} == {size[0]}
@@ -114,7 +115,7 @@ def test_every_pixel_of_any_size_is_predicted_once(scene, size):
 def test_windows_and_blending_change_nothing_where_a_pixel_stands_alone(scene, stride, blend):
     model = inferencer(scene, stride=stride, blend=blend)
     model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
 
 
 PLACES = {
@@ -140,14 +141,14 @@ def test_any_georeference_is_that_of_the_image(scene, name, cog):
 
 def test_heights_on_another_grid_are_warped_on_the_fly(scene):
     """North-up at half the resolution: constant 5 x 5 blocks of heights stay what they are."""
-    rgb = np.full((3, 40, 60), 51, np.uint8)
-    heights = np.zeros((1, 20, 30), np.float32)
-    heights[:, :, 15:] = 1
+    rgb = np.full((40, 60, 3), 51, np.uint8)
+    heights = np.zeros((20, 30), np.float32)
+    heights[:, 15:] = 1
     write_raster(scene['rgb'], rgb, crs=UTM, transform=NORTH_UP)
     coarse = NORTH_UP @ Affine.scale(2)
     write_raster(scene['aux'], heights, crs=UTM, transform=coarse)
     inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    labels = read_raster(scene['out'])[0]
+    labels = read_raster(scene['out'])
     assert (labels[:, :29] == 0).all()
     assert (labels[:, 31:] == 3).all()
 
@@ -165,10 +166,10 @@ def test_percentiles_clip_heights_as_in_training(scene):
         aux.write(heights, 1)
     model = inferencer(scene)
     model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert not (read_raster(scene['out'])[0, 1:] == 3).any()
+    assert not (read_raster(scene['out'])[1:] == 3).any()
     percentiles = ('percentile', 1, 99)
     model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=percentiles)
-    assert np.array_equal(read_raster(scene['out'])[0, 1:], scene['expected'][1:])
+    assert np.array_equal(read_raster(scene['out'])[1:], scene['expected'][1:])
 
 
 def test_place_is_tried_before_anything_is_predicted(scene, monkeypatch):
@@ -180,9 +181,9 @@ def test_place_is_tried_before_anything_is_predicted(scene, monkeypatch):
 
 def write_damaged(path):
     """Tiles of 16 pixels, of which one in the middle holds what no encoder wrote."""
-    noise = np.random.default_rng(0).integers(0, 256, (3, 160, 48), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (160, 48, 3), dtype=np.uint8)
     tiles = {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'}
-    write_raster(path, noise, crs=UTM, transform=ROTATED, interleave='pixel', **tiles)
+    write_raster(path, noise, crs=UTM, transform=ROTATED, **tiles)
     with rasterio.open(path) as raster:
         offset = int(raster.get_tag_item('BLOCK_OFFSET_1_5', 'TIFF', bidx=1))
     with path.open('r+b') as file:
@@ -192,7 +193,7 @@ def write_damaged(path):
 
 def damage_the_middle(scene):
     write_damaged(scene['rgb'])
-    write_raster(scene['aux'], np.arange(7680, dtype=np.float32).reshape(1, 160, 48),
+    write_raster(scene['aux'], np.arange(7680, dtype=np.float32).reshape(160, 48),
                  crs=UTM, transform=ROTATED)  # fmt: skip
 
 
@@ -207,11 +208,12 @@ def move_away(scene):
 
 
 def other_size(scene):
-    write_raster(scene['aux'], np.arange(2220, dtype=np.float32).reshape(1, 37, 60))
+    write_raster(scene['aux'], np.arange(2220, dtype=np.float32).reshape(37, 60),
+                 crs=None, transform=None)  # fmt: skip
 
 
 def two_bands(scene):
-    write_raster(scene['rgb'], np.ones((2, 37, 53), np.uint8), crs=UTM, transform=ROTATED)
+    write_raster(scene['rgb'], np.ones((37, 53, 2), np.uint8), crs=UTM, transform=ROTATED)
 
 
 FAILURES = {
@@ -222,7 +224,7 @@ FAILURES = {
     'other size': (other_size, ValueError, r'37 x 60 pixels.*37 x 53.* has no georeference'),
     'bands missing': (two_bands, ValueError, r'rgb\.tif has 2 band\(s\), but \(1, 2, 3\)'),
     'flat heights': (
-        lambda s: write_raster(s['aux'], np.ones((1, 37, 53), np.float32), crs=UTM,
+        lambda s: write_raster(s['aux'], np.ones((37, 53), np.float32), crs=UTM,
                                transform=ROTATED), ValueError, r'aux\.tif'),
     'truncated': (truncate, ValueError, r'rgb\.tif (is truncated|cannot be read)'),
     'damaged': (damage_the_middle, ValueError, r'rgb\.tif is damaged at .*: copy or download'),
@@ -292,5 +294,5 @@ def test_input_is_not_overwritten_by_the_maps_beside_the_labels(scene):
 def test_old_map_is_replaced(scene):
     scene['out'].write_bytes(b'old')
     inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(read_raster(scene['out'])[0], scene['expected'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
     assert not [path for path in scene['out'].parent.iterdir() if path.name.startswith('.')]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from rasterio.transform import from_origin
-from scenes.prediction import BANDS, DATASET, UTM, write_raster
+from scenes.prediction import BANDS, DATASET, UTM
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.inference import preview
 from mobanet_mmseg.inference.preview import read_preview
@@ -15,10 +16,10 @@ CONFIG = Config({'test_dataloader': {'dataset': DATASET}})
 def write_all(folder, height, width):
     rng = np.random.default_rng(0)
     layers = {
-        'rgb': rng.integers(0, 256, (3, height, width), dtype=np.uint8),
-        'aux': rng.uniform(0, 1, (1, height, width)).astype(np.float32),
-        'labels': rng.integers(0, 4, (1, height, width), dtype=np.uint8),
-        'truth': rng.integers(0, 4, (1, height, width), dtype=np.uint8),
+        'rgb': rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
+        'aux': rng.uniform(0, 1, (height, width)).astype(np.float32),
+        'labels': rng.integers(0, 4, (height, width), dtype=np.uint8),
+        'truth': rng.integers(0, 4, (height, width), dtype=np.uint8),
     }
     for name, pixels in layers.items():
         write_raster(folder / f'{name}.tif', pixels, **PLACE)
@@ -36,11 +37,11 @@ def test_each_nth_pixel_of_all_layers_is_read(tmp_path, monkeypatch, size, step,
     options = {**BANDS, 'aux_range': None}
     with PairReader(tmp_path / 'rgb.tif', tmp_path / 'aux.tif', **options) as pair:
         found = read_preview(pair, tmp_path / 'labels.tif', CONFIG, tmp_path / 'truth.tif', 3)
-    thin = {name: pixels[:, ::step, ::step] for name, pixels in layers.items()}
-    assert np.array_equal(found['rgb'], np.moveaxis(thin['rgb'], 0, -1))
-    assert np.array_equal(found['aux'], np.moveaxis(thin['aux'], 0, -1))
-    assert np.array_equal(found['prediction'], thin['labels'][0])
-    assert np.array_equal(found['truth'], thin['truth'][0])
+    thin = {name: pixels[::step, ::step] for name, pixels in layers.items()}
+    assert np.array_equal(found['rgb'], thin['rgb'])
+    assert np.array_equal(found['aux'], thin['aux'][..., None])
+    assert np.array_equal(found['prediction'], thin['labels'])
+    assert np.array_equal(found['truth'], thin['truth'])
     assert found['errors']
 
 
@@ -55,7 +56,7 @@ def test_without_truth_there_are_no_errors_to_draw(tmp_path):
 
 def test_truth_of_another_size_gets_its_sentence(tmp_path):
     write_all(tmp_path, 5, 7)
-    write_raster(tmp_path / 'truth.tif', np.zeros((1, 9, 7), np.uint8), **PLACE)
+    write_raster(tmp_path / 'truth.tif', np.zeros((9, 7), np.uint8), **PLACE)
     with (
         PairReader(tmp_path / 'rgb.tif', tmp_path / 'aux.tif', **BANDS) as pair,
         pytest.raises(ValueError, match=r'truth\.tif has 9 x 7 pixels'),

@@ -9,7 +9,7 @@ from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 from rasterio.warp import transform as transform_points
-from scenes.fakes import random_tile, write_raster
+from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.inference import reading, warped_rows

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
-from scenes.fakes import random_tile, write_raster
+from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.rasters.grids import check_place, crs_name, horizontal_crs, max_offset
 from mobanet_mmseg.rasters.windows import read_info

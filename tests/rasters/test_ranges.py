@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes.fakes import write_raster
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.rasters import percentiles
 from mobanet_mmseg.rasters import ranges as statistics

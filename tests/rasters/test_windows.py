@@ -6,7 +6,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import rasterio
-from scenes.fakes import random_tile, write_raster
+from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.rasters import files as raster_files
 from mobanet_mmseg.rasters.windows import check_sizes, read_info, read_stack, read_window

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from scenes.fakes import PALETTE, random_tile, write_raster
+from scenes.rasters import PALETTE, random_tile, write_raster
 
 SHAPE = (270, 530)  # more than one block each way
 OFF_PALETTE = 7  # pixels

@@ -13,8 +13,8 @@ from mmengine.runner import save_checkpoint
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.visualization import SegLocalVisualizer
-from scenes.fakes import write_raster
 from scenes.paths import ROOT
+from scenes.rasters import write_raster
 from torch import Tensor
 
 # 24 pixels, 6 of them houses: a guess of no house at all is right for 75 % of the pixels

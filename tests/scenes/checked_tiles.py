@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from scenes.fakes import write_raster
+from scenes.rasters import write_raster
 
 CLASSES = ['ground', 'house', 'tree']
 PALETTE = [[200, 200, 200], [255, 0, 0], [0, 255, 0]]
@@ -20,7 +20,7 @@ MODEL = {
 }
 
 
-def scene(shape: tuple[int, int] = SHAPE, seed: int = 0) -> tuple[np.ndarray, ...]:
+def tile_pixels(shape: tuple[int, int] = SHAPE, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Optical uint8 (H, W, 3), heights float32 (H, W) in metres and labels uint8 (H, W)."""
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.uint8)
@@ -35,13 +35,13 @@ def scene(shape: tuple[int, int] = SHAPE, seed: int = 0) -> tuple[np.ndarray, ..
     return optical, heights.astype(np.float32), labels
 
 
-def write_scene(root: Path, stem: str, seed: int, shape: tuple[int, int] = SHAPE) -> None:
+def write_tile(root: Path, stem: str, seed: int, shape: tuple[int, int] = SHAPE) -> None:
     """Write a tile into the folders rgb, dsm and labels."""
-    for folder, pixels in zip(('rgb', 'dsm', 'labels'), scene(shape, seed), strict=True):
+    for folder, pixels in zip(('rgb', 'dsm', 'labels'), tile_pixels(shape, seed), strict=True):
         write_raster(root / folder / f'{stem}.tif', pixels)
 
 
-def scene_config(root: Path, train: str = 'a', test: str = 'b', **dataset) -> Config:
+def tiles_config(root: Path, train: str = 'a', test: str = 'b', **dataset) -> Config:
     """Config of the tiles whose stems are given, one letter each."""
     for name, stems in (('train', train), ('test', test)):
         (root / f'{name}.txt').write_text('\n'.join(stems))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from rasterio.transform import Affine, from_origin
-from scenes.fakes import write_raster
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.conversion.raster_pair import Cutting
 

@@ -1,17 +1,15 @@
 """A pair of rasters whose label map is known by hand, and a segmentor that gives it."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
 from mmengine.config import Config, ConfigDict
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
+from scenes.rasters import write_raster
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -94,10 +92,10 @@ test_dataloader = dict(dataset={dataset!r})
 
 def write_scene(tmp_path: Path) -> dict:
     """Write a config, a checkpoint and 37 x 53 rasters whose label map is known by hand."""
-    rgb = np.full((3, 37, 53), 51, np.uint8)  # 0.2 each
-    rgb[0, :, :20] = 204  # 0.8
-    rgb[1, :, 20:35] = 128  # 0.5
-    rgb[2, 30:] = 230  # 0.9
+    rgb = np.full((37, 53, 3), 51, np.uint8)  # 0.2 each
+    rgb[:, :20, 0] = 204  # 0.8
+    rgb[:, 20:35, 1] = 128  # 0.5
+    rgb[30:, :, 2] = 230  # 0.9
     heights = np.full((37, 53), 10, np.float32)  # 0 of 1
     heights[5:15] = 20  # 0.5: below red's 0.8 and green's 128 / 255, above 0.2
     heights[15:20, 10:] = 30  # 1
@@ -107,38 +105,14 @@ def write_scene(tmp_path: Path) -> dict:
     expected[30:] = 2
     expected[5:15, 35:] = 3
     expected[15:20, 10:] = 3
-    place = {'driver': 'GTiff', 'height': 37, 'width': 53, 'crs': UTM, 'transform': ROTATED}
     paths = {name: tmp_path / f'{name}.tif' for name in ('rgb', 'aux', 'out')}
-    with rasterio.open(paths['rgb'], 'w', count=3, dtype='uint8', **place) as image:
-        image.write(rgb)
-    with rasterio.open(paths['aux'], 'w', count=1, dtype='float32', **place) as image:
-        image.write(heights, 1)
+    write_raster(paths['rgb'], rgb, crs=UTM, transform=ROTATED)
+    write_raster(paths['aux'], heights, crs=UTM, transform=ROTATED)
     paths['config'], paths['checkpoint'] = tmp_path / 'config.py', tmp_path / 'model.pth'
     paths['config'].write_text(config_text(DATASET))
     content = {'state_dict': {'gain': torch.ones(4, 1, 1)}, 'meta': {'dataset_meta': META}}
     torch.save(content, paths['checkpoint'])
     return {**paths, 'expected': expected}
-
-
-def write_raster(path: Path, pixels: np.ndarray, **place) -> Path:
-    """Write (bands, H, W) pixels as a GeoTIFF."""
-    count, height, width = pixels.shape
-    profile = {'driver': 'GTiff', 'count': count, 'height': height, 'width': width}
-    with (
-        warnings.catch_warnings(),
-        rasterio.open(path, 'w', **profile, dtype=pixels.dtype, **place) as raster,
-    ):
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        raster.write(pixels)
-    return path
-
-
-def read_raster(path: Path) -> np.ndarray:
-    """Read the (bands, H, W) pixels of a raster."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        with rasterio.open(path) as raster:
-            return raster.read()
 
 
 def write_trained(folder: Path, model: dict, dataset: dict | None = None) -> tuple[Path, Path]:

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from scenes.prediction import ROTATED, UTM, write_scene
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 
@@ -66,14 +66,17 @@ def write_noisy_scene(tmp_path: Path) -> dict:
 def write_noise(rgb: Path, aux: Path, height: int, width: int = 53) -> None:
     generator = np.random.default_rng(height)
     size = (height, width)
-    place = {'height': height, 'width': width, 'crs': UTM, 'transform': ROTATED, 'nodata': 0}
-    layout = {'driver': 'GTiff', 'compress': 'deflate', 'blockysize': 16, **place}
-    pixels = generator.integers(1, 256, (3, *size), np.uint8)
-    pixels[:, height // 3 : height // 2, :30] = 0
-    with rasterio.open(rgb, 'w', count=3, dtype='uint8', **layout) as image:
-        image.write(pixels)
-    with rasterio.open(aux, 'w', count=1, dtype='float32', **layout) as image:
-        image.write(generator.uniform(10, 30, (1, *size)).astype(np.float32))
+    layout = {
+        'compress': 'deflate',
+        'blockysize': 16,
+        'nodata': 0,
+        'crs': UTM,
+        'transform': ROTATED,
+    }
+    pixels = generator.integers(1, 256, (*size, 3), np.uint8)
+    pixels[height // 3 : height // 2, :30] = 0
+    write_raster(rgb, pixels, **layout)
+    write_raster(aux, generator.uniform(10, 30, size).astype(np.float32), **layout)
 
 
 def inferencer_of(paths: dict, **settings) -> MultimodalInferencer:

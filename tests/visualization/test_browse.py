@@ -4,7 +4,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from scenes.checked_tiles import scene_config, write_scene
+from scenes.checked_tiles import tiles_config, write_tile
 from scenes.paths import ROOT
 
 from mobanet_mmseg.visualization import browse as module
@@ -14,7 +14,7 @@ from mobanet_mmseg.visualization.browse import MASK_COLOUR, browse
 @pytest.fixture
 def data(tmp_path):
     for seed, stem in enumerate('ab'):
-        write_scene(tmp_path, stem, seed)
+        write_tile(tmp_path, stem, seed)
     return tmp_path
 
 
@@ -28,7 +28,7 @@ def drawn(monkeypatch):
 
 
 def test_masks_of_mcrm_are_marked_in_half_of_each_batch(data, drawn):
-    written = browse(scene_config(data), data / 'out', num=8)
+    written = browse(tiles_config(data), data / 'out', num=8)
     assert len(written) == 8 and all(path.exists() for path in written)
     marked = [sample.masked.any(axis=(1, 2)).tolist() for sample in drawn]
     for batch in (marked[:4], marked[4:]):
@@ -45,7 +45,7 @@ def test_masks_of_mcrm_are_marked_in_half_of_each_batch(data, drawn):
 
 
 def test_what_is_drawn_is_what_the_network_gets_in_the_units_of_the_raster(data, drawn):
-    browse(scene_config(data), data / 'out', num=4)
+    browse(tiles_config(data), data / 'out', num=4)
     for sample in drawn:
         assert sample.rgb.shape == (40, 48, 3) and sample.aux.shape == (40, 48, 1)
         optical, aux = sample.rgb[~sample.masked[0]], sample.aux[~sample.masked[1]]
@@ -57,19 +57,19 @@ def test_what_is_drawn_is_what_the_network_gets_in_the_units_of_the_raster(data,
 
 
 def test_the_same_seed_draws_the_same_pictures(data):
-    first, second = (browse(scene_config(data), data / name, num=4) for name in ('a', 'b'))
+    first, second = (browse(tiles_config(data), data / name, num=4) for name in ('a', 'b'))
     for a, b in zip(first, second, strict=True):
         assert a.name == b.name and a.read_bytes() == b.read_bytes()
 
 
 def test_validation_samples_are_whole_and_unmasked(data, drawn):
-    (path,) = browse(scene_config(data), data / 'out', num=5, split='val')
+    (path,) = browse(tiles_config(data), data / 'out', num=5, split='val')
     assert path.name == '000_b.png' and not drawn[0].masked.any()
     assert drawn[0].rgb.shape == (96, 128, 3)
 
 
 def test_a_stock_preprocessor_and_tiles_without_labels_are_drawn(data, drawn):
-    config = scene_config(data, data_prefix={'img_path': 'rgb', 'aux_path': 'dsm'})
+    config = tiles_config(data, data_prefix={'img_path': 'rgb', 'aux_path': 'dsm'})
     config.model.data_preprocessor = {
         'type': 'SegDataPreProcessor', 'mean': [0.0] * 4, 'std': [1.0] * 4
     }  # fmt: skip
@@ -83,7 +83,7 @@ def test_the_command_draws_and_refuses_with_one_sentence(data, monkeypatch, caps
         tool = ROOT / 'tools/analysis_tools/browse_dataset.py'
         runpy.run_path(str(tool), run_name='__main__')
 
-    (data / 'config.py').write_text(scene_config(data).pretty_text)
+    (data / 'config.py').write_text(tiles_config(data).pretty_text)
     run('--out', str(data / 'out'), '--num', '3')
     assert f'3 pictures in {data}/out' in capsys.readouterr().out
     assert len(list((data / 'out').glob('*.png'))) == 3

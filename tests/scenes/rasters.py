@@ -1,9 +1,11 @@
-"""Small rasters on disk for the tests of the data."""
+"""Small rasters on disk: written, and read back, as (H, W) or (H, W, C)."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
 PALETTE = np.array(
@@ -26,9 +28,20 @@ def write_raster(path: Path, pixels: np.ndarray, **profile) -> Path:
         'transform': from_origin(366_000, 5_808_000, 0.05, 0.05),
         'interleave': 'pixel',
     }
-    with rasterio.open(path, 'w', **{**layout, **profile}) as raster:
-        raster.write(np.moveaxis(pixels, -1, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(path, 'w', **{**layout, **profile}) as raster:
+            raster.write(np.moveaxis(pixels, -1, 0))
     return path
+
+
+def read_raster(path: Path) -> np.ndarray:
+    """Read the (H, W, C) pixels of a raster, (H, W) of one with a single band."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(path) as raster:
+            pixels = raster.read()
+    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
 
 
 def random_tile(shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, ...]:
