@@ -1,5 +1,5 @@
 """Metrics that a config names."""
 
-from mobanet_mmseg.evaluation.isprs_metric import ISPRSMetric
+from mobanet_mmseg.evaluation.segmentation_metric import ISPRSMetric, SegmentationMetric
 
-__all__ = ['ISPRSMetric']
+__all__ = ['ISPRSMetric', 'SegmentationMetric']

@@ -51,5 +51,5 @@ val_dataloader = dict(
 test_dataloader = dict(
     val_dataloader,
     dataset=dict(dataset, ann_file='test.txt', test_mode=True, pipeline=test_pipeline))
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU', 'mFscore'])
+val_evaluator = dict(type='SegmentationMetric')
 test_evaluator = val_evaluator

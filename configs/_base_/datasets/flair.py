@@ -51,5 +51,5 @@ test_dataloader = dict(
     val_dataloader,
     dataset=dict(
         dataset, data_root=test_root, domains='test', test_mode=True, pipeline=test_pipeline))
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU', 'mFscore'])
+val_evaluator = dict(type='SegmentationMetric')
 test_evaluator = val_evaluator

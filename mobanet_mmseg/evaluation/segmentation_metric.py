@@ -1,8 +1,10 @@
-"""The ISPRS benchmark's metrics, and MMSeg's six-class mIoU beside them."""
+"""Overall accuracy, F1 and IoU from one confusion matrix of integers, for any classes."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
+import mmcv
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
@@ -11,14 +13,17 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+CHUNK = 2**18  # pixels that are counted at once: they stay in the processor's cache
+
 
 @METRICS.register_module()
-class ISPRSMetric(BaseMetric):
+class SegmentationMetric(BaseMetric):
     """Overall accuracy, F1 and IoU from one confusion matrix over all test pixels.
 
-    Every valid pixel counts, those of the excluded classes too: they are part of OA and of the
-    other classes' errors. Only the class means leave the excluded classes out. All values are
-    percentages; a class that neither truth nor prediction holds is nan and in no mean.
+    Pixels are counted in int64, so that no tile is too large. Every valid pixel counts, those of
+    excluded classes too: they are part of OA and of the other classes' errors. Only the class means
+    leave the excluded classes out. All values are percentages; a class that neither truth nor
+    prediction holds is nan and in no mean.
 
     =================  ==========================================================
     ``OA``             right pixels / all pixels, over all classes (MMSeg's aAcc)
@@ -29,27 +34,44 @@ class ISPRSMetric(BaseMetric):
     ``IoU.<class>``    TP / (TP + FP + FN)
     =================  ==========================================================
 
-    Source: ISPRS 2D Semantic Labeling; MoBaNet (arXiv:2603.17705), Sec. IV.
-
     Args:
         ignore_index: Truth of the pixels that do not count.
-        excluded_classes: Names that the class means leave out; ``()`` for data without any.
-        collect_device: Where the ranks' matrices are gathered, ``'cpu'`` or ``'gpu'``.
+        excluded_classes: Names that the class means leave out.
+        output_dir: Folder for the predictions as PNGs of class indices, one a sample under the
+            stem of its optical raster, as MMSeg's metrics write them.
+        format_only: Write the predictions and measure nothing.
+        keep_results: Not used; MMSeg's ``tools/test.py --out`` sets it beside ``output_dir``.
+        collect_device: Where the processes' matrices are gathered, ``'cpu'`` or ``'gpu'``.
         prefix: Put before each metric's name.
-        collect_dir: Shared folder through which ranks gather on ``'cpu'``.
+        collect_dir: Shared folder through which processes gather on ``'cpu'``.
+
+    Raises:
+        ValueError: If ``format_only`` has no ``output_dir`` to write to.
     """
+
+    protocol: ClassVar[str] = ''  # what the log says of the class means
 
     def __init__(
         self,
         ignore_index: int = 255,
-        excluded_classes: Sequence[str] = ('clutter',),
+        excluded_classes: Sequence[str] = (),
+        output_dir: str | None = None,
+        format_only: bool = False,
+        keep_results: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
+        if format_only and output_dir is None:
+            raise ValueError(
+                f'{type(self).__name__} got format_only=True and no output_dir: name the folder '
+                'that the predictions are written to.'
+            )
         self.ignore_index = ignore_index
         self.excluded_classes = tuple(excluded_classes)
+        self.output_dir = None if output_dir is None else Path(output_dir)
+        self.format_only = format_only
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count each sample's pixels.
@@ -61,20 +83,17 @@ class ISPRSMetric(BaseMetric):
         Raises:
             ValueError: If a sample has no truth, or its truth does not fit the prediction.
         """
-        num_classes = len(self._class_names())
         for sample in data_samples:
-            name = sample.get('img_path', 'A sample')
-            if 'gt_sem_seg' not in sample:
-                raise ValueError(
-                    f'{name} has no gt_sem_seg to be measured against: give the dataset its '
-                    'labels and put LoadAnnotations into the test pipeline.'
-                )
-            truth = sample['gt_sem_seg']['data']
-            prediction = sample['pred_sem_seg']['data']
-            matrix = confusion_matrix(prediction, truth, num_classes, self.ignore_index, name)
-            self.results.append(matrix.cpu())
+            if self.output_dir is not None:
+                labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy().astype(np.uint8)
+                name = Path(sample['img_path']).stem
+                mmcv.imwrite(labels, str(self.output_dir / f'{name}.png'))
+            if self.format_only:
+                self.results.append(None)
+            else:
+                self.results.append(self._count(sample))
 
-    def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
+    def compute_metrics(self, results: list[Tensor | None]) -> dict[str, float]:
         """Turn the samples' (K, K) matrices into percentages, and log the table.
 
         Args:
@@ -86,6 +105,9 @@ class ISPRSMetric(BaseMetric):
         Raises:
             ValueError: If no pixel has a label.
         """
+        if self.format_only:
+            print_log(f'The predictions are in {self.output_dir}.', MMLogger.get_current_instance())
+            return {}
         classes = self._class_names()
         matrix = sum(results, torch.zeros(len(classes), len(classes), dtype=torch.int64)).numpy()
         if matrix.sum() == 0:
@@ -104,16 +126,28 @@ class ISPRSMetric(BaseMetric):
         for score in ('F1', 'IoU'):
             values = zip(classes, scores[score], strict=True)
             metrics.update({f'{score}.{name}': _percent(value) for name, value in values})
-        self._log(classes, scores, metrics, int(counted.sum()))
+        self._log(classes, scores, metrics)
         return metrics
+
+    def _count(self, sample: dict[str, Any]) -> Tensor:
+        """Count the pixels of one sample by truth and prediction, (K, K) on the host."""
+        name = sample.get('img_path', 'A sample')
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{name} has no gt_sem_seg to be measured against: give the dataset its labels '
+                'and put LoadRasterAnnotations into the test pipeline.'
+            )
+        prediction, truth = sample['pred_sem_seg']['data'], sample['gt_sem_seg']['data']
+        num_classes = len(self._class_names())
+        return confusion_matrix(prediction, truth, num_classes, self.ignore_index, name).cpu()
 
     def _class_names(self) -> tuple[str, ...]:
         """Read the class names, which the runner takes from the dataset."""
         classes = tuple((self.dataset_meta or {}).get('classes') or ())
         if not classes:
             raise ValueError(
-                'ISPRSMetric does not know the class names: give the dataset a METAINFO with '
-                "'classes', or set the metric's dataset_meta."
+                f'{type(self).__name__} does not know the class names: give the dataset a METAINFO '
+                "with 'classes', or set the metric's dataset_meta."
             )
         unknown = [name for name in self.excluded_classes if name not in classes]
         if unknown or len(self.excluded_classes) >= len(classes):
@@ -124,11 +158,7 @@ class ISPRSMetric(BaseMetric):
         return classes
 
     def _log(
-        self,
-        classes: Sequence[str],
-        scores: dict[str, np.ndarray],
-        metrics: dict[str, float],
-        num_counted: int,
+        self, classes: Sequence[str], scores: dict[str, np.ndarray], metrics: dict[str, float]
     ) -> None:
         """Log a table of the classes, then the means with the convention of each."""
         table = PrettyTable(['Class', *scores], align='r')
@@ -137,13 +167,29 @@ class ISPRSMetric(BaseMetric):
             mark = ' (not in mF1, mIoU)' if name in self.excluded_classes else ''
             row = [f'{_percent(values[index]):.2f}' for values in scores.values()]
             table.add_row([name + mark, *row])
-        summary = (
-            f'OA {metrics["OA"]:.2f} over all {len(classes)} classes, '
-            f'mF1 {metrics["mF1"]:.2f} over {num_counted} classes (ISPRS protocol), '
-            f'mIoU {metrics["mIoU"]:.2f} over {num_counted} classes (ISPRS protocol), '
-            f'mIoU {metrics["mIoU_all"]:.2f} over {len(classes)} classes (MMSeg)'
-        )
+        summary = f'OA {metrics["OA"]:.2f} over all {len(classes)} classes'
+        counted = f'over {len(classes) - len(self.excluded_classes)} classes{self.protocol}'
+        summary += ''.join(f', {mean} {metrics[mean]:.2f} {counted}' for mean in ('mF1', 'mIoU'))
+        if self.excluded_classes:
+            summary += f', mIoU {metrics["mIoU_all"]:.2f} over {len(classes)} classes (MMSeg)'
         print_log(f'per class results:\n{table}\n{summary}', MMLogger.get_current_instance())
+
+
+@METRICS.register_module()
+class ISPRSMetric(SegmentationMetric):
+    """The ISPRS protocol: clutter counts as truth and as error, and is in no class mean.
+
+    Source: ISPRS 2D Semantic Labeling; MoBaNet (arXiv:2603.17705), Sec. IV.
+
+    Args:
+        excluded_classes: Names that the class means leave out.
+        **kwargs: Passed to :class:`SegmentationMetric`.
+    """
+
+    protocol = ' (ISPRS protocol)'
+
+    def __init__(self, excluded_classes: Sequence[str] = ('clutter',), **kwargs: Any) -> None:
+        super().__init__(excluded_classes=excluded_classes, **kwargs)
 
 
 def confusion_matrix(
@@ -169,18 +215,23 @@ def confusion_matrix(
             f'{name} has a prediction of {tuple(prediction.shape)} pixels and a truth of '
             f'{tuple(truth.shape)}: load labels at the size of the image, after any resizing.'
         )
-    truth = truth.to(prediction.device)
-    valid = truth != ignore_index
-    truth, prediction = truth[valid].long(), prediction[valid].long()
-    for kind, indices in (('truth', truth), ('prediction', prediction)):
-        wrong = indices[(indices < 0) | (indices >= num_classes)]
-        if len(wrong):
-            raise ValueError(
-                f'{name} has class index {int(wrong[0])} in its {kind}, but the dataset has '
-                f'{num_classes} classes (0 to {num_classes - 1}; {ignore_index} is ignored): make '
-                "the labels, METAINFO and the head's num_classes agree."
-            )
-    counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
+    counts = torch.zeros(num_classes**2, dtype=torch.int64, device=prediction.device)
+    for pixels, labels in zip(
+        prediction.flatten().split(CHUNK), truth.flatten().split(CHUNK), strict=True
+    ):
+        labels = labels.to(pixels.device)
+        valid = labels != ignore_index
+        found = {'truth': labels[valid].long(), 'prediction': pixels[valid].long()}
+        for kind, indices in found.items():
+            wrong = indices[(indices < 0) | (indices >= num_classes)]
+            if len(wrong):
+                raise ValueError(
+                    f'{name} has class index {int(wrong[0])} in its {kind}, but the dataset has '
+                    f'{num_classes} classes (0 to {num_classes - 1}; {ignore_index} is ignored): '
+                    "make the labels, METAINFO and the head's num_classes agree."
+                )
+        codes = found['truth'] * num_classes + found['prediction']
+        counts += torch.bincount(codes, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 

@@ -1,5 +1,6 @@
 import math
 
+import mmcv
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,13 @@ import mobanet_mmseg  # noqa: F401  (mends the stack before mmseg is imported)
 
 from mmseg.evaluation import IoUMetric  # isort: skip
 
-from mobanet_mmseg.evaluation.isprs_metric import ISPRSMetric, class_scores, confusion_matrix
+from mobanet_mmseg.evaluation import segmentation_metric
+from mobanet_mmseg.evaluation.segmentation_metric import (
+    ISPRSMetric,
+    SegmentationMetric,
+    class_scores,
+    confusion_matrix,
+)
 
 ISPRS_CLASSES = ('impervious_surface', 'building', 'low_vegetation', 'tree', 'car', 'clutter')
 
@@ -44,8 +51,20 @@ def test_confusion_matrix_has_truth_down_and_prediction_across():
     assert matrix.dtype == torch.int64
 
 
+def test_36_million_pixels_of_one_class_are_all_counted():
+    tile = torch.ones(1, 6000, 6000, dtype=torch.uint8)
+    matrix = confusion_matrix(tile, tile, 6, 255, 'tile')
+    assert matrix[1, 1] == matrix.sum() == 36_000_000  # float32 cannot count beyond 2^24
+
+
+def test_chunks_add_up(monkeypatch):
+    monkeypatch.setattr(segmentation_metric, 'CHUNK', 4)
+    matrix = confusion_matrix(torch.tensor(PREDICTION), torch.tensor(TRUTH), 3, 255, 'tile')
+    assert matrix.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
+
+
 def test_hand_counted_pixels_give_hand_worked_percentages():
-    metric = ISPRSMetric(excluded_classes=('clutter',))
+    metric = ISPRSMetric()
     metrics = evaluate(metric, [sample(PREDICTION, TRUTH)], ('road', 'house', 'clutter'))
     assert metrics == {
         'OA': 60.0,  # 3 of 5
@@ -88,14 +107,14 @@ def test_oa_and_six_class_miou_are_those_of_mmseg():
 def test_one_matrix_over_all_pixels_is_no_mean_over_tiles():
     right = sample([[0, 0, 0, 0]], [[0, 0, 0, 0]])
     wrong = sample([[0, 0]], [[1, 1]])
-    metrics = evaluate(ISPRSMetric(excluded_classes=()), [right, wrong], ('road', 'house'))
+    metrics = evaluate(SegmentationMetric(), [right, wrong], ('road', 'house'))
     assert metrics['OA'] == 66.67
     assert metrics['IoU.road'] == 66.67
 
 
 def test_absent_class_is_nan_and_in_no_mean():
     samples = [sample([[0, 0, 1]], [[0, 0, 1]])]
-    metrics = evaluate(ISPRSMetric(excluded_classes=()), samples, ('road', 'house', 'car'))
+    metrics = evaluate(SegmentationMetric(), samples, ('road', 'house', 'car'))
     assert math.isnan(metrics['F1.car'])
     assert math.isnan(metrics['IoU.car'])
     assert metrics['mF1'] == metrics['mIoU_all'] == 100.0
@@ -119,6 +138,36 @@ def test_log_marks_the_excluded_class_and_names_both_conventions(monkeypatch):
     assert 'mIoU 100.00 over 5 classes (ISPRS protocol)' in text
     assert 'mIoU 100.00 over 6 classes (MMSeg)' in text
     assert 'Precision' in text
+
+
+def test_log_of_classes_that_all_count_names_no_protocol(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        MMLogger.get_current_instance(), 'log', lambda level, message: lines.append(message)
+    )
+    evaluate(SegmentationMetric(), [sample([[0, 1]], [[0, 1]])], ('road', 'house'))
+    summary = '\n'.join(lines).splitlines()[-1]
+    assert summary == (
+        'OA 100.00 over all 2 classes, mF1 100.00 over 2 classes, mIoU 100.00 over 2 classes'
+    )
+
+
+def test_predictions_are_written_as_mmsegs_test_command_asks(tmp_path):
+    metric = ISPRSMetric(output_dir=str(tmp_path / 'out'), keep_results=True)
+    metrics = evaluate(metric, [sample([[0, 5, 1]], [[0, 5, 2]])], ISPRS_CLASSES)
+    assert metrics['OA'] == 66.67
+    written = mmcv.imread(tmp_path / 'out' / 'tile.png', flag='unchanged')
+    assert written.tolist() == [[0, 5, 1]]
+
+
+def test_predictions_without_truth_are_written_and_not_measured(tmp_path):
+    one = sample([[0, 1]], [[0, 1]])
+    del one['gt_sem_seg']
+    metric = SegmentationMetric(output_dir=str(tmp_path), format_only=True)
+    assert evaluate(metric, [one], ('road', 'house')) == {}
+    assert (tmp_path / 'tile.png').is_file()
+    with pytest.raises(ValueError, match='format_only=True and no output_dir'):
+        SegmentationMetric(format_only=True)
 
 
 def test_labels_that_are_all_ignored_are_refused():
