@@ -13,7 +13,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
-    {'compat', 'modalities', 'classes', 'writing', 'tiling', 'weights'},
+    {'classes', 'writing'},
+    {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},
@@ -97,6 +98,7 @@ def documented_functions():
                 documented = re.findall(r'^ {4}(\*{0,2}\w+):', section[1], re.MULTILINE)
                 arguments = function.args
                 signature = [a.arg for a in (*arguments.args, *arguments.kwonlyargs)]
+                signature += [f'*{arguments.vararg.arg}'] if arguments.vararg else []
                 signature += [f'**{arguments.kwarg.arg}'] if arguments.kwarg else []
                 signature = [name for name in signature if name not in ('self', 'cls')]
                 yield f'{module_name(path)}.{owner.name}', signature, documented
@@ -110,7 +112,7 @@ def documented_functions():
 def test_documented_arguments_are_the_signatures(name, signature, documented):
     ghosts = [argument for argument in documented if argument not in signature]
     assert not ghosts, f'{name} documents {ghosts}'
-    missing = [a for a in signature if a not in documented and not a.startswith('**')]
+    missing = [a for a in signature if a not in documented and not a.startswith('*')]
     assert not missing, f'{name} does not document {missing}'
 
 

@@ -1,0 +1,174 @@
+"""Writes whole or not at all: what stands under a name is complete."""
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class NotWrittenError(OSError):
+    """A file or folder could not be written; the sentence names it."""
+
+
+@contextmanager
+def reporting(path: str | Path, *also_errors: type[Exception]) -> Iterator[None]:
+    """Turn what the system says while something is written into one sentence that names it.
+
+    Args:
+        path: What is written.
+        *also_errors: What the writing library raises besides ``OSError``.
+
+    Raises:
+        OSError: The sentence.
+    """
+    try:
+        yield
+    except NotWrittenError:  # of a file inside, whose sentence it is
+        raise
+    except (OSError, *also_errors) as error:
+        said = getattr(error, 'strerror', None) or error.__cause__ or error
+        raise NotWrittenError(
+            f'{path} could not be written ({said}): check the free space and the permissions '
+            'there, or choose another place.'
+        ) from error
+
+
+def prepare_place(path: str | Path) -> None:
+    """Find out early whether a file can be put somewhere, and make the folders above it.
+
+    Args:
+        path: Output path.
+
+    Raises:
+        OSError: If a folder stands there, or those above cannot be made.
+    """
+    path = Path(path)
+    with reporting(path):
+        if path.is_dir():
+            raise IsADirectoryError('it is a folder')
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def hidden_part(path: str | Path) -> Iterator[Path]:
+    """Give a hidden name beside a file, which becomes the file at the end of the block.
+
+    On an error nothing stays of it, nor of what a library keeps beside it. Errors of the block
+    itself pass as they are; :func:`whole_file` reports them, too.
+
+    Args:
+        path: Output path; missing parent folders are made, an existing file is replaced.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path = Path(path)
+    prepare_place(path)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        yield part
+        with reporting(path):
+            part.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what stays is hidden
+            for leftover in path.parent.glob(f'{glob.escape(part.name)}*'):
+                leftover.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_file(path: str | Path, *also_errors: type[Exception]) -> Iterator[Path]:
+    """Write a file whole or not at all: under a hidden name beside it, and renamed at the end.
+
+    Args:
+        path: Output path; missing parent folders are made, an existing file is replaced.
+        *also_errors: What the writing library raises besides ``OSError``.
+
+    Yields:
+        Where to write.
+
+    Raises:
+        OSError: If it cannot be written; nothing stays of it.
+    """
+    with reporting(path, *also_errors), hidden_part(path) as part:
+        yield part
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, in UTF-8.
+
+    Args:
+        path: Output path; missing parent folders are made, an existing file is replaced.
+        text: What to write.
+
+    Raises:
+        OSError: If it cannot be written; nothing stays of it.
+    """
+    with whole_file(path) as part:
+        part.write_text(text, encoding='utf-8')
+
+
+def check_folder(path: Path, written: Set[str], mark: str, overwrite: bool) -> None:
+    """Refuse a folder that holds something else than what is written into it.
+
+    Args:
+        path: Folder to write, which need not exist.
+        written: Names of all that a conversion writes into it.
+        mark: The one of them by which an earlier conversion is known.
+        overwrite: Whether an earlier conversion is replaced.
+
+    Raises:
+        OSError: If the place cannot be looked at.
+        ValueError: If something would be lost.
+    """
+    with reporting(path):
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f'{path} is a file where a folder is to be written: give another place.'
+            )
+        found = {item.name for item in path.iterdir()} if path.is_dir() else set()
+    if found and not overwrite:
+        raise ValueError(f'{path} is not empty: give --overwrite, or another folder.')
+    if found and mark not in found:
+        raise ValueError(f'{path} holds no earlier conversion to overwrite: give another folder.')
+    if found - written:
+        raise ValueError(
+            f'{path} holds {sorted(found - written)} besides an earlier conversion: move that '
+            'away, or give another folder.'
+        )
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside another one, whose name it takes at the end of the block.
+
+    On an error nothing stays of it, and an older folder is as it was. Errors of the block itself
+    pass as they are.
+
+    Args:
+        path: Folder to write; an existing one is replaced, see :func:`check_folder`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    folder, old = (path.with_name(f'.{path.name}.{end}') for end in ('part', 'old'))
+    try:
+        with reporting(path):
+            for leftover in (folder, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            folder.mkdir(parents=True)
+        yield folder
+        with reporting(path):
+            if path.exists():
+                path.replace(old)
+            try:
+                folder.replace(path)
+            except OSError:
+                if old.exists():
+                    old.replace(path)
+                raise
+    finally:
+        for leftover in (folder, old):
+            shutil.rmtree(leftover, ignore_errors=True)

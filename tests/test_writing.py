@@ -1,0 +1,160 @@
+import os
+
+import pytest
+from scenes.limits import no_root, short_disk
+
+from mobanet_mmseg.writing import (
+    check_folder,
+    hidden_part,
+    reporting,
+    whole_file,
+    whole_folder,
+    write_text,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_gets_its_name_at_the_end_and_its_folders_are_made(tmp_path):
+    path = tmp_path / 'a' / 'b' / 'out.txt'
+    with whole_file(path) as part:
+        part.write_text('new')
+        assert not path.exists() and names(path.parent) == [part.name]
+        assert part.name.startswith('.out.txt.') and part.name.endswith('.part')
+    assert path.read_text() == 'new' and names(path.parent) == ['out.txt']
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    write_text(tmp_path / 'out.txt', 'old')
+    with pytest.raises(KeyError), whole_file(tmp_path / 'out.txt') as part:
+        part.write_text('new')
+        part.with_name(f'{part.name}.ovr.tmp').touch()  # what a library keeps beside it
+        raise KeyError
+    assert names(tmp_path) == ['out.txt']
+    assert (tmp_path / 'out.txt').read_text(encoding='utf-8') == 'old'
+
+
+@pytest.mark.parametrize(
+    ('error', 'said'),
+    [
+        (OSError(28, 'No space left on device', 'x'), '(No space left on device)'),
+        (RuntimeError('enforce fail'), '(enforce fail)'),
+    ],
+)
+def test_what_a_library_raises_becomes_the_sentence(tmp_path, error, said):
+    with pytest.raises(OSError) as raised, whole_file(tmp_path / 'out', RuntimeError):
+        raise error
+    assert str(raised.value) == (
+        f'{tmp_path}/out could not be written {said}: check the free space and the permissions '
+        'there, or choose another place.'
+    )
+
+
+def test_an_error_of_the_block_passes_a_hidden_part_as_it_is(tmp_path):
+    with pytest.raises(OSError, match='^damaged$'), hidden_part(tmp_path / 'out') as part:
+        part.touch()
+        raise OSError('damaged')
+    assert names(tmp_path) == []
+
+
+def test_the_sentence_names_the_inner_file(tmp_path):
+    with pytest.raises(OSError) as raised, reporting('outer'), reporting('inner'):
+        raise OSError('full')
+    assert str(raised.value).startswith('inner could not be written (full)')
+
+
+def test_a_full_disk_leaves_nothing(tmp_path):
+    with short_disk(100), pytest.raises(OSError, match=r'out\.txt could not be .*free space'):
+        write_text(tmp_path / 'out.txt', 'x' * 1000)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_in_the_place_is_found_before_and_after_the_writing(tmp_path):
+    (tmp_path / 'out').mkdir()
+    with pytest.raises(OSError, match=r'out could not be written \(it is a folder\)'):
+        write_text(tmp_path / 'out', '')
+    with pytest.raises(OSError, match='late could not be'), whole_file(tmp_path / 'late') as part:
+        part.touch()
+        (tmp_path / 'late').mkdir()
+    assert names(tmp_path) == ['late', 'out']
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / 'a').touch()
+    with pytest.raises(OSError, match='a/out could not be written'):
+        write_text(tmp_path / 'a' / 'out', '')
+
+
+def test_a_place_without_permission_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with no_root(), pytest.raises(OSError, match='out could not be written .*[Pp]ermission'):
+            write_text(tmp_path / 'out', '')
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_folder_gets_its_name_at_the_end_and_replaces_the_old_one(tmp_path):
+    out = tmp_path / 'a' / 'out'
+    for content in ('old', 'new'):
+        with whole_folder(out) as folder:
+            (folder / content).touch()
+            assert folder.parent == out.parent and folder.name == '.out.part'
+        assert names(out) == [content] and names(out.parent) == ['out']
+
+
+def test_an_error_leaves_the_old_folder(tmp_path):
+    with whole_folder(tmp_path / 'out') as folder:
+        (folder / 'old').touch()
+    with pytest.raises(KeyError), whole_folder(tmp_path / 'out') as folder:
+        (folder / 'new').touch()
+        raise KeyError
+    assert names(tmp_path) == ['out'] and names(tmp_path / 'out') == ['old']
+
+
+def test_a_folder_in_a_place_without_permission_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with (
+            no_root(),
+            pytest.raises(OSError, match='out could not be written .*[Pp]ermission'),
+            whole_folder(tmp_path / 'out'),
+        ):
+            pytest.fail('the folder was made')
+    finally:
+        tmp_path.chmod(0o700)
+
+
+WRITTEN = {'img', 'train.txt'}
+
+
+@pytest.mark.parametrize(
+    ('found', 'overwrite', 'said'),
+    [
+        (['train.txt', 'img'], False, 'is not empty: give --overwrite'),
+        (['img'], True, 'holds no earlier conversion'),
+        (['train.txt', 'thesis.tex'], True, r"holds \['thesis.tex'\] besides"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, found, overwrite, said):
+    for name in found:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=said):
+        check_folder(tmp_path, WRITTEN, 'train.txt', overwrite)
+
+
+def test_a_folder_that_is_new_empty_or_an_earlier_conversion_is_accepted(tmp_path):
+    check_folder(tmp_path, WRITTEN, 'train.txt', False)
+    check_folder(tmp_path / 'new', WRITTEN, 'train.txt', False)
+    (tmp_path / 'train.txt').touch()
+    check_folder(tmp_path, WRITTEN, 'train.txt', True)
+    with pytest.raises(ValueError, match='is a file where a folder'):
+        check_folder(tmp_path / 'train.txt', WRITTEN, 'train.txt', True)
+
+
+def test_each_process_has_its_own_hidden_part(tmp_path):
+    with whole_file(tmp_path / 'out') as part:
+        part.touch()
+        assert str(os.getpid()) in part.name
