@@ -58,7 +58,7 @@ train_dataloader = dict(
     sampler=dict(type='RandomWindowSampler', num_samples=12000, window_size=crop_size),
     dataset=dict(dataset, ann_file='train.txt', pipeline=train_pipeline))
 val_dataloader = test_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU', 'mFscore'])
+val_evaluator = dict(type='SegmentationMetric')
 test_evaluator = val_evaluator
 """
 
