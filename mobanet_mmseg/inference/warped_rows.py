@@ -4,20 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import rasterio
 from mmengine.dist import is_main_process
 from rasterio.enums import Resampling
-from rasterio.errors import CRSError, RasterioError
-from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform as transform_points
-from rasterio.windows import Window
-from rasterio.windows import transform as window_transform
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.rasters.files import gdal_settings
-from mobanet_mmseg.rasters.grids import crs_name, horizontal_crs
+from mobanet_mmseg.rasters.grids import horizontal_crs
 from mobanet_mmseg.rasters.percentiles import find_percentiles
 from mobanet_mmseg.rasters.ranges import (
     AuxStatistics,
@@ -27,26 +19,22 @@ from mobanet_mmseg.rasters.ranges import (
     is_percentile,
 )
 from mobanet_mmseg.rasters.warping import (
-    apply,
+    WarpedRaster,
+    across_grids,
     check_crs,
     check_no_alpha,
-    grid_options,
-    read_warped,
     value_options,
 )
-from mobanet_mmseg.rasters.windows import AuxRange, PixelWindow, RasterInfo, check_bands
+from mobanet_mmseg.rasters.windows import AuxRange, RasterInfo, check_bands
+from mobanet_mmseg.tiling.windows import Window
 
-CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
-MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
 QUICK = 25_000_000  # pixels whose range is found within seconds
 
 
 class WarpedRows:
     """Rows of an auxiliary raster, warped as the conversion of such pairs warps it.
 
-    Bilinear, with GDAL's kernel widened where the raster is finer than the grid, so that all of
-    its cells count; copied where its cells are the grid's. It is warped in cells of a fixed place
-    and by one scale, so that a pixel does not depend on the rows that are asked for.
+    Bilinear, or copied where its cells are the grid's.
 
     Opened by the thread that reads first, and read by that one alone.
 
@@ -70,17 +58,10 @@ class WarpedRows:
         _check_overlap(aux, grid)
         check_no_alpha(aux, bands)
         self.aux, self.grid, self.bands = aux, grid, tuple(bands)
-        across, down = _source_pixels(aux, grid)
-        self.step, self.width = _cell(across * down)
-        self._options = {
-            **grid_options(grid),
-            **value_options(aux, grid, Resampling.bilinear),
-            'src_crs': aux.crs,
-            'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
-            'YSCALE': f'{1 / down}',
-        }
-        self._source: DatasetReader | None = None
-        self._vrt: WarpedVRT | None = None
+        options = value_options(aux, grid, Resampling.bilinear)
+        self._raster = WarpedRaster(aux, grid, bands, options)
+        self.step = self._raster.cell[0]
+        self.close = self._raster.close
 
     def read(self, first: int, last: int, columns: tuple[int, int] | None = None) -> np.ndarray:
         """Read rows; NaN is nodata or outside of the raster.
@@ -97,15 +78,9 @@ class WarpedRows:
             ValueError: If the file is damaged there.
         """
         start, stop = columns or (0, self.grid.width)
-        shape = (len(self.bands), last - first, stop - start)
-        values = np.empty(shape, self._options['dtype'])
-        for left in range(start - start % self.width, stop, self.width):
-            right = min(left + self.width, self.grid.width)
-            cell = self._warp((first, left, last - first, right - left))
-            here = slice(max(start - left, 0), min(stop, right) - left)
-            values[..., max(left, start) - start : min(right, stop) - start] = cell[..., here]
+        values = self._raster.read(Window(first, start, last - first, stop - start))
         values[~np.isfinite(values)] = np.nan
-        return np.moveaxis(values, 0, -1)
+        return values
 
     def find_range(self, aux_range: str | Percentiles | AuxRange | None) -> AuxRange | None:
         """Say which values become 0 and 1; ranges of its own are those on the optical's grid.
@@ -121,30 +96,6 @@ class WarpedRows:
         if is_percentile(aux_range):
             return (*self._percentiles(aux_range[1:]), True)
         return aux_ranges([self.aux.path], self.bands, aux_range)[0]
-
-    def close(self) -> None:
-        """Close the file; the next reading opens it again."""
-        for dataset in (self._vrt, self._source):
-            if dataset is not None:
-                dataset.close()
-        self._vrt = self._source = None
-
-    def _warp(self, window: PixelWindow) -> np.ndarray:
-        row, col, height, width = window
-        with gdal_settings():
-            if self._source is None:
-                self._source = rasterio.open(self.aux.path)
-                self._vrt = WarpedVRT(self._source, **self._options)
-            if self.step == CELL[0]:
-                return read_warped(self._vrt, self.bands, window)
-            # GDAL warps whole blocks of its own size: a raster of the cell's size has none larger
-            cell = {
-                'transform': window_transform(Window(col, row, width, height), self.grid.transform),
-                'height': height,
-                'width': width,
-            }
-            with WarpedVRT(self._source, **{**self._options, **cell}) as vrt:
-                return read_warped(vrt, self.bands, (0, 0, height, width))
 
     def _extremes(self) -> AuxStatistics:
         low = np.full(len(self.bands), np.nan)
@@ -193,7 +144,7 @@ def _check_overlap(aux: RasterInfo, grid: RasterInfo) -> None:
         near, far = np.zeros_like(edge), np.ones_like(edge)
         cols = np.concatenate([edge, edge, near, far]) * info.width
         rows = np.concatenate([near, far, edge, edge]) * info.height
-        cols, rows = _across(info, other, cols, rows)
+        cols, rows = across_grids(info, other, cols, rows)
         apart = cols.max() <= 0 or cols.min() >= other.width
         if apart or rows.max() <= 0 or rows.min() >= other.height:
             raise ValueError(
@@ -202,35 +153,3 @@ def _check_overlap(aux: RasterInfo, grid: RasterInfo) -> None:
                 f'{other.height} x {other.width} pixels, so that the two have no overlap: give '
                 'files of one area, or correct the CRS or the transform of one.'
             )
-
-
-def _across(
-    info: RasterInfo, other: RasterInfo, cols: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bring columns and rows of one raster to those of another."""
-    xs, ys = apply(info.transform, cols, rows)
-    if info.crs != other.crs:
-        try:
-            xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
-        except (CRSError, RasterioError) as error:
-            raise ValueError(
-                f'{info.path} cannot be brought from {crs_name(info.crs)} to '
-                f'{crs_name(other.crs)} of {other.path} ({error}): correct the CRS of one.'
-            ) from error
-    return apply(~other.transform, xs, ys)
-
-
-def _source_pixels(aux: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
-    """Columns and rows of the auxiliary raster that a pixel in the grid's middle spans."""
-    cols = grid.width / 2 + np.array([0, 1, 0])  # there, a column on, a row on
-    rows = grid.height / 2 + np.array([0, 0, 1])
-    cols, rows = _across(grid, aux, cols, rows)
-    return tuple(float(np.hypot(*(axis[1:] - axis[0]))) for axis in (cols, rows))
-
-
-def _cell(source_pixels: float) -> tuple[int, int]:
-    """Rows and columns that are warped at a time, by the source pixels that each needs."""
-    rows, cols = CELL
-    while rows * cols * source_pixels > MAX_SOURCE and rows > 1:
-        rows, cols = rows // 2, cols // 2
-    return rows, cols

@@ -1,6 +1,6 @@
 """Reads any raster on the grid of another one, window by window, so that memory is bounded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -9,18 +9,149 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import CRSError, RasterioError
+from rasterio.io import DatasetReader
 from rasterio.transform import Affine, array_bounds
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
-from rasterio.windows import Window
+from rasterio.windows import Window as FileWindow
+from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.rasters.files import gdal_settings, open_raster
+from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.windows import PixelWindow, RasterInfo
+from mobanet_mmseg.tiling.windows import Window
 
+CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
+MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
 SAME_PLACE = 0.01  # pixels
 
 Bounds = tuple[float, float, float, float]
+
+
+class WarpedRaster:
+    """A raster as if it lay on another one's grid.
+
+    GDAL's kernel is widened where the raster is finer than the grid, so that all of its cells
+    count. It is warped in cells of a fixed place and by one scale, so that a pixel does not depend
+    on the window that is asked for.
+
+    Opened by the thread that reads first, and read by that one alone.
+
+    Args:
+        info: Header of the raster.
+        grid: Header of the raster onto whose grid it goes.
+        bands: Bands that are read, counted from 1.
+        options: Options of rasterio's WarpedVRT besides the grid's, ``dtype`` among them; see
+            :func:`value_options`.
+
+    Raises:
+        ValueError: If the CRS of one cannot be brought to the other's.
+    """
+
+    def __init__(
+        self, info: RasterInfo, grid: RasterInfo, bands: Sequence[int], options: Mapping[str, Any]
+    ) -> None:
+        self.info, self.grid, self.bands = info, grid, tuple(bands)
+        across, down = _source_pixels(info, grid)
+        self.cell = _cell(across * down)
+        self._options = {
+            **grid_options(grid),
+            **options,
+            'src_crs': info.crs,
+            'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
+            'YSCALE': f'{1 / down}',
+        }
+        self._source: DatasetReader | None = None
+        self._vrt: WarpedVRT | None = None
+
+    def __enter__(self) -> 'WarpedRaster':
+        """Open nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
+
+    def read(self, window: Window) -> np.ndarray:
+        """Read (h, w, number of bands) values of a window of the grid.
+
+        Args:
+            window: Window of the grid; one of whole cells is read once, others share theirs.
+
+        Raises:
+            ValueError: If the file is damaged there.
+        """
+        height, width = self.cell
+        shape = (len(self.bands), window.height, window.width)
+        values = np.empty(shape, self._options['dtype'])
+        for row in range(window.row - window.row % height, window.bottom, height):
+            for col in range(window.col - window.col % width, window.right, width):
+                self._read_cell(row, col, window, values)
+        return np.moveaxis(values, 0, -1)
+
+    def close(self) -> None:
+        """Close the file; the next reading opens it again."""
+        for dataset in (self._vrt, self._source):
+            if dataset is not None:
+                dataset.close()
+        self._vrt = self._source = None
+
+    def _read_cell(self, row: int, col: int, window: Window, values: np.ndarray) -> None:
+        """Put what a cell has of a window into its values, (number of bands, h, w)."""
+        bottom = min(row + self.cell[0], self.grid.height)
+        right = min(col + self.cell[1], self.grid.width)
+        cell = self._warp(Window(row, col, bottom - row, right - col))
+        top, left = max(row, window.row), max(col, window.col)
+        bottom, right = min(bottom, window.bottom), min(right, window.right)
+        part = cell[:, top - row : bottom - row, left - col : right - col]
+        rows = slice(top - window.row, bottom - window.row)
+        values[:, rows, left - window.col : right - window.col] = part
+
+    def _warp(self, window: Window) -> np.ndarray:
+        with gdal_settings():
+            if self._source is None:
+                self._source = rasterio.open(self.info.path)
+                self._vrt = WarpedVRT(self._source, **self._options)
+            if self.cell == CELL:
+                return read_warped(self._vrt, self.bands, window)
+            # GDAL warps whole blocks of its own size: a raster of the cell's size has none larger
+            row, col, height, width = window
+            inner = FileWindow(col, row, width, height)
+            cell = {
+                'transform': window_transform(inner, self.grid.transform),
+                'height': height,
+                'width': width,
+            }
+            with WarpedVRT(self._source, **{**self._options, **cell}) as vrt:
+                return read_warped(vrt, self.bands, (0, 0, height, width))
+
+
+def across_grids(
+    info: RasterInfo, other: RasterInfo, cols: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bring columns and rows of one raster to those of another.
+
+    Args:
+        info: Header of the raster.
+        other: Header of the other one.
+        cols: Columns, pixels of the raster.
+        rows: Rows, likewise.
+
+    Raises:
+        ValueError: If the CRS of one cannot be brought to the other's.
+    """
+    xs, ys = apply(info.transform, cols, rows)
+    if info.crs != other.crs:
+        try:
+            xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
+        except (CRSError, RasterioError) as error:
+            raise ValueError(
+                f'{info.path} cannot be brought from {crs_name(info.crs)} to '
+                f'{crs_name(other.crs)} of {other.path} ({error}): correct the CRS of one.'
+            ) from error
+    return apply(~other.transform, xs, ys)
 
 
 def check_crs(path: str, crs: CRS | None, grid: RasterInfo) -> None:
@@ -232,9 +363,25 @@ def read_warped(vrt: WarpedVRT, bands: Sequence[int], window: PixelWindow) -> np
     row, col, height, width = window
     try:
         with gdal_settings():
-            return vrt.read(list(bands), window=Window(col, row, width, height))
+            return vrt.read(list(bands), window=FileWindow(col, row, width, height))
     except RasterioError as error:
         raise ValueError(
             f'{vrt.src_dataset.name} is damaged (GDAL says: {error.__cause__ or error}): copy or '
             'download it again.'
         ) from error
+
+
+def _source_pixels(info: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
+    """Columns and rows of a raster that a pixel in the grid's middle spans."""
+    cols = grid.width / 2 + np.array([0, 1, 0])  # there, a column on, a row on
+    rows = grid.height / 2 + np.array([0, 0, 1])
+    cols, rows = across_grids(grid, info, cols, rows)
+    return tuple(float(np.hypot(*(axis[1:] - axis[0]))) for axis in (cols, rows))
+
+
+def _cell(source_pixels: float) -> tuple[int, int]:
+    """Rows and columns that are warped at a time, by the source pixels that each needs."""
+    rows, cols = CELL
+    while rows * cols * source_pixels > MAX_SOURCE and rows > 1:
+        rows, cols = rows // 2, cols // 2
+    return rows, cols

@@ -12,9 +12,10 @@ from rasterio.warp import transform as transform_points
 from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
-from mobanet_mmseg.inference import reading, warped_rows
+from mobanet_mmseg.inference import reading
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.warped_rows import WarpedRows
+from mobanet_mmseg.rasters import warping
 from mobanet_mmseg.rasters import windows as rasters
 from mobanet_mmseg.rasters.windows import read_stack, read_window
 
@@ -216,7 +217,7 @@ def aux_grid(name):
 @pytest.mark.parametrize('grid', GRIDS)
 @pytest.mark.parametrize('aux', AUX_GRIDS)
 def test_a_plane_on_any_grid_is_read_on_the_optical_one(tmp_path, monkeypatch, grid, aux):
-    monkeypatch.setattr(warped_rows, 'CELL', (8, 16))
+    monkeypatch.setattr(warping, 'CELL', (8, 16))
     transform, shape, crs = aux_grid(aux)
     img = optical(tmp_path, transform=GRIDS[grid])
     dsm = heights(tmp_path, plane(transform, shape, crs), transform=transform, crs=crs)
@@ -236,7 +237,7 @@ def test_a_raster_shifted_by_whole_cells_is_copied(tmp_path):
 
 @pytest.mark.parametrize('cell', [0.31, 3.7])
 def test_what_is_warped_in_cells_is_the_whole_warped_at_once(tmp_path, monkeypatch, cell):
-    monkeypatch.setattr(warped_rows, 'CELL', (8, 16))
+    monkeypatch.setattr(warping, 'CELL', (8, 16))
     source = random_tile((300, 300))[1]
     transform = place(-20, -20, cell)
     img, dsm = optical(tmp_path), heights(tmp_path, source, transform=transform)
@@ -317,7 +318,7 @@ def test_a_mask_of_a_warped_raster_says_what_is_valid(tmp_path, kind):
 
 
 def test_a_range_of_its_own_is_that_on_the_optical_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr(warped_rows, 'CELL', (8, 16))
+    monkeypatch.setattr(warping, 'CELL', (8, 16))
     pixels = random_tile((60, 90))[1]
     pixels[0, 0], pixels[-1, -1] = -500, 9000  # beside the optical raster
     pixels[8, 8] = -9999
@@ -411,7 +412,7 @@ def test_rows_that_are_not_there_are_refused(tmp_path, rows):
 @pytest.mark.parametrize('cell', [1.0, 2.0])
 def test_a_damaged_block_is_told_when_its_rows_are_read(tmp_path, monkeypatch, name, cell):
     monkeypatch.setattr(reading, 'ROWS', 16)
-    monkeypatch.setattr(warped_rows, 'CELL', (16, 512))
+    monkeypatch.setattr(warping, 'CELL', (16, 512))
     layout = LAYOUTS['tiled']
     img = optical(tmp_path, **layout)
     dsm = heights(tmp_path, transform=place(0, 0, cell), **layout)
@@ -448,7 +449,7 @@ def test_a_thread_reads_what_another_opened_and_a_third_closes(tmp_path, cell):
 @pytest.mark.parametrize('cell', [1.0, 2.5])
 def test_each_pixel_is_read_once(tmp_path, monkeypatch, step, cell):
     monkeypatch.setattr(reading, 'ROWS', 16)
-    monkeypatch.setattr(warped_rows, 'CELL', (8, 16))
+    monkeypatch.setattr(warping, 'CELL', (8, 16))
     img = optical(tmp_path, **LAYOUTS['tiled'])
     dsm = heights(tmp_path, transform=place(0, 0, cell), **LAYOUTS['tiled'])
     read = {'rgb.tif': np.zeros(SHAPE, int), 'dsm.tif': np.zeros(SHAPE, int)}
@@ -476,7 +477,7 @@ def test_each_pixel_is_read_once(tmp_path, monkeypatch, step, cell):
                         self, bands, window
                     )
 
-            monkeypatch.setattr(warped_rows, 'WarpedVRT', Counted)
+            monkeypatch.setattr(warping, 'WarpedVRT', Counted)
         for row in range(0, 37, step):
             reader.read_rows(row, min(row + step, 37))
     assert (read['rgb.tif'] == 1).all() and (read['dsm.tif'] == 1).all()
@@ -506,9 +507,9 @@ def test_a_much_finer_raster_is_warped_in_smaller_cells_to_the_same_values(tmp_p
     info, aux = rasters.read_info(img), rasters.read_info(dsm)
     whole, _ = read_all(img, dsm, **BANDS, aux_range=None)
     assert WarpedRows(aux, info, (1,)).step == 32  # 64 * 256 * 20 * 20 is above 2 ** 22
-    monkeypatch.setattr(warped_rows, 'MAX_SOURCE', 20_000)
+    monkeypatch.setattr(warping, 'MAX_SOURCE', 20_000)
     warped = WarpedRows(aux, info, (1,))
-    assert (warped.step, warped.width) == (2, 8)
+    assert warped._raster.cell == (2, 8)
     cells, _ = read_all(img, dsm, 5, **BANDS, aux_range=None)
     np.testing.assert_allclose(cells, whole, atol=0.01)
     inner = slice(2, -2), slice(2, -2)
