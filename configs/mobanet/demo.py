@@ -26,10 +26,11 @@ model = dict(
     backbone=dict(
         encoder=dict(
             _delete_=True,
-            type='mmpretrain.VisionTransformer',
+            type='DINOv2',
             arch=dict(embed_dims=embed_dims, num_layers=4, num_heads=2, feedforward_channels=256),
             img_size=128,
-            patch_size=8),
+            patch_size=8,
+            layer_scale_init_value=0.0),
         allow_random_encoder=True,
         out_indices=(0, 1, 2, 3),
         cpia=dict(prompt_dims=48, adapter_dims=48)),

@@ -2,10 +2,12 @@ from mobanet_mmseg.models.authors import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
+from mobanet_mmseg.models.dinov2 import DINOv2
 from mobanet_mmseg.models.masking import ModalityRandomMask
 from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.models.mobanet import MoBaNet
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.sam import SAM
 from mobanet_mmseg.models.tiled import TiledEncoderDecoder
 from mobanet_mmseg.models.tta import SymmetryTTAModel
 from mobanet_mmseg.models.two_stream import TwoStream
@@ -14,7 +16,9 @@ __all__ = [
     'CPIA',
     'DGFM',
     'MCRM',
+    'SAM',
     'DGFMNeck',
+    'DINOv2',
     'MoBaNet',
     'ModalityRandomMask',
     'MultimodalDataPreProcessor',

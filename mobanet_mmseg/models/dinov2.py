@@ -4,13 +4,28 @@ from math import isqrt
 
 import torch
 import torch.nn.functional as F
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
 
+ARCHS = {
+    'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
+    'base': dict(embed_dims=768, num_layers=12, num_heads=12, feedforward_channels=3072),
+    'large': dict(embed_dims=1024, num_layers=24, num_heads=16, feedforward_channels=4096),
+    'giant': dict(
+        embed_dims=1536,
+        num_layers=40,
+        num_heads=24,
+        feedforward_channels=6144,
+        ffn_type='swiglu_fused',
+    ),
+}
 
+
+@MODELS.register_module()
 class DINOv2(Encoder):
-    """``mmpretrain.VisionTransformer`` as DINOv2 runs it.
+    """DINOv2's ViT.
 
     Positions of another grid are resized as DINOv2 does: bicubically; without registers by the
     scale ``(size + 0.1) / native``, with registers to the size itself and antialiased. Registers
@@ -19,42 +34,58 @@ class DINOv2(Encoder):
     Source: DINOv2 (arXiv:2304.07193); registers: arXiv:2309.16588.
 
     Args:
-        vit: ``mmpretrain.VisionTransformer``.
-        pretrained: See :class:`Encoder`.
-        num_registers: Register tokens, which mmpretrain's ViT has not.
+        arch: ``'small'``, ``'base'``, ``'large'``, ``'giant'``, or a dict of ``embed_dims``,
+            ``num_layers``, ``num_heads``, ``feedforward_channels`` and, for the SwiGLU of ViT-g,
+            ``ffn_type='swiglu_fused'``.
+        img_size: Size of the images that the position embedding is for, pixels.
+        patch_size: Side of a patch, pixels.
+        num_registers: Register tokens.
+        layer_scale_init_value: Where LayerScale starts without weights; 0 leaves it out.
+        init_cfg: See :class:`Encoder`.
 
     Raises:
-        ValueError: If there are registers, but no CLS token for them to stand behind.
+        ValueError: If ``arch`` is no size of DINOv2.
     """
 
     POSITION_OFFSET = 0.1
 
-    def __init__(self, vit: nn.Module, pretrained: dict | None, num_registers: int = 0) -> None:
-        super().__init__(vit, pretrained)
-        if num_registers and vit.cls_token is None:
-            raise ValueError(
-                f'encoder has num_registers={num_registers} but with_cls_token=False; DINOv2 with '
-                'registers has a CLS token: leave with_cls_token out.'
-            )
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int | tuple[int, int] = 518,
+        patch_size: int = 14,
+        num_registers: int = 0,
+        layer_scale_init_value: float = 1e-5,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if isinstance(arch, str) and arch not in ARCHS:
+            raise ValueError(f'DINOv2 got arch={arch!r}; it is {", ".join(ARCHS)}, or a dict.')
+        settings = dict(ARCHS[arch] if isinstance(arch, str) else arch)
+        ffn_type = settings.pop('ffn_type', 'origin')
+        vit = dict(
+            type='mmpretrain.VisionTransformer',
+            arch=settings,
+            img_size=img_size,
+            patch_size=patch_size,
+            layer_scale_init_value=layer_scale_init_value,
+            layer_cfgs=dict(ffn_type=ffn_type),
+        )
+        super().__init__(MODELS.build(vit), init_cfg)
         if num_registers:
-            registers = torch.empty(1, num_registers, vit.embed_dims).normal_(std=1e-6)
-            vit.register_tokens = nn.Parameter(registers)  # the name that DINOv2's files have
+            registers = torch.empty(1, num_registers, self.embed_dims).normal_(std=1e-6)
+            self.vit.register_tokens = nn.Parameter(registers)  # the name that DINOv2's files have
         self.num_registers = num_registers
-        self.num_special_tokens = vit.num_extra_tokens + num_registers
+        self.num_special_tokens = 1 + num_registers
 
     def add_positions(self, patches: Tensor) -> Tensor:
         """See :meth:`Encoder.add_positions`."""
-        vit = self.vit
         tokens = patches.flatten(2).transpose(1, 2)
         positions = self._positions(tuple(patches.shape[-2:])).to(tokens.dtype)
-        special, positions = positions.tensor_split([vit.num_extra_tokens], dim=1)
-        if vit.cls_token is not None:
-            special = special + vit.cls_token
+        special = positions[:, :1] + self.vit.cls_token
         if self.num_registers:
-            special = torch.cat([special, vit.register_tokens], dim=1)
+            special = torch.cat([special, self.vit.register_tokens], dim=1)
         special = special.to(tokens.dtype).expand(len(tokens), -1, -1)
-        tokens = torch.cat([special, tokens + positions], dim=1)
-        return vit.pre_norm(vit.drop_after_pos(tokens))
+        return torch.cat([special, tokens + positions[:, 1:]], dim=1)
 
     def run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
         """See :meth:`Encoder.run_blocks`."""
@@ -64,9 +95,7 @@ class DINOv2(Encoder):
 
     def tap(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """See :meth:`Encoder.tap`; the final norm comes first."""
-        patches = tokens[:, self.num_special_tokens :]
-        if self.vit.final_norm:
-            patches = self.vit.ln1(patches)
+        patches = self.vit.ln1(tokens[:, self.num_special_tokens :])
         return patches.transpose(1, 2).unflatten(2, grid)
 
     def fit_positions(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -74,10 +103,10 @@ class DINOv2(Encoder):
         positions = tensors.get('pos_embed')
         if positions is None or positions.shape == self.vit.pos_embed.shape:
             return tensors
-        count = positions.shape[1] - self.vit.num_extra_tokens
+        count = positions.shape[1] - 1
         side = isqrt(max(count, 0))
         if side**2 != count:
-            return tensors  # no positions of a square grid: place() says which shape they have
+            return tensors  # no positions of a square grid: load() says which shape they have
         return {**tensors, 'pos_embed': self._resize(positions, (side, side), self._native)}
 
     @property
@@ -86,19 +115,18 @@ class DINOv2(Encoder):
         return tuple(self.vit.patch_resolution)
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
-        """Position embedding (1, extra + N, C) for an h x w grid."""
+        """Position embedding (1, 1 + N, C) for an h x w grid."""
         if grid == self._native:
             return self.vit.pos_embed
         return self._resize(self.vit.pos_embed, self._native, grid)
 
     def _resize(self, positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-        """Resize the patches' part of a (1, extra + N, C) position embedding."""
-        special, patches = positions.float().tensor_split([self.vit.num_extra_tokens], dim=1)
+        """Resize the patches' part of a (1, 1 + N, C) position embedding."""
+        cls, patches = positions.float().tensor_split([1], dim=1)
         maps = patches.transpose(1, 2).unflatten(2, old)
-        mode = self.vit.interpolate_mode
         if self.num_registers:
-            resized = F.interpolate(maps, size=new, mode=mode, antialias=True)
+            resized = F.interpolate(maps, size=new, mode='bicubic', antialias=True)
         else:
             scale = [float(b + self.POSITION_OFFSET) / a for a, b in zip(old, new, strict=True)]
-            resized = F.interpolate(maps, scale_factor=scale, mode=mode)
-        return torch.cat([special, resized.flatten(2).transpose(1, 2)], dim=1)
+            resized = F.interpolate(maps, scale_factor=scale, mode='bicubic')
+        return torch.cat([cls, resized.flatten(2).transpose(1, 2)], dim=1)

@@ -13,26 +13,35 @@ from mobanet_mmseg.weights.files import check_architecture, place, read_encoder
 
 
 class Encoder(BaseModule):
-    """A ViT of mmpretrain behind one interface.
+    """A frozen ViT behind one interface; ``docs/add_an_encoder.md`` adds another.
 
     Tokens are (B, T + N, C): T special tokens (CLS, registers; 0 where a ViT has none), then the
     N = h * w patch tokens, row by row.
 
     Args:
-        vit: The ViT, built.
-        pretrained: ``dict(type='Pretrained', checkpoint=..., prefix=...)``, or ``None``; the prefix
+        vit: The ViT, built, with the names of mmpretrain's.
+        init_cfg: ``dict(type='Pretrained', checkpoint=..., prefix=...)``, or ``None``; the prefix
             is needed only for a file that holds several encoders.
 
     Attributes:
+        num_special_tokens: T, which a subclass sets.
         weights_given: Whether every tensor came from a file or a checkpoint.
+
+    Raises:
+        ValueError: If ``init_cfg`` names no pretrained weights.
     """
 
     num_special_tokens: int
 
-    def __init__(self, vit: nn.Module, pretrained: dict | None) -> None:
+    def __init__(self, vit: nn.Module, init_cfg: dict | None = None) -> None:
         super().__init__()
+        if init_cfg is not None and init_cfg.get('type') != 'Pretrained':
+            raise ValueError(
+                f'encoder.init_cfg has type {init_cfg.get("type")!r}; a frozen encoder takes '
+                "dict(type='Pretrained', checkpoint=FILE)."
+            )
         self.vit = vit
-        self.pretrained = pretrained
+        self.pretrained = init_cfg
         self.weights_given = False
 
     @property

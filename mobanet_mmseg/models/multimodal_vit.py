@@ -8,7 +8,9 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.cpia import CPIA
-from mobanet_mmseg.models.encoders import build_encoder
+from mobanet_mmseg.models.encoder import Encoder
+
+RENAMED = {'mmpretrain.VisionTransformer': 'DINOv2', 'mmpretrain.ViTSAM': 'SAM'}
 
 
 @MODELS.register_module()
@@ -21,7 +23,8 @@ class MultimodalViT(BaseModule):
     Source: MoBaNet (arXiv:2603.17705), Sec. III-A, Eq. 1-4.
 
     Args:
-        encoder: Config of an mmpretrain ViT; its ``init_cfg`` names the weights.
+        encoder: Config of an :class:`Encoder`, such as ``dict(type='DINOv2', arch='base')``; its
+            ``init_cfg`` names the weights.
         modality_channels: Channels of the optical (always 3) and of the auxiliary image.
         out_indices: Taps: the blocks whose output leaves, ascending.
         cpia: Arguments of :class:`CPIA` but ``embed_dims``; ``None`` leaves the streams apart.
@@ -29,8 +32,8 @@ class MultimodalViT(BaseModule):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: If the optical image has not 3 channels, or the taps are not ascending blocks
-            of the encoder.
+        ValueError: If the optical image has not 3 channels, ``encoder`` is another model, or the
+            taps are not ascending blocks of it.
     """
 
     def __init__(
@@ -145,6 +148,34 @@ class MultimodalViT(BaseModule):
                 f'{self.patch_size}: set size_divisor={self.patch_size} in the data_preprocessor '
                 'and use the segmentor MoBaNet or TiledEncoderDecoder, which pad and crop back.'
             )
+
+
+def build_encoder(config: dict) -> Encoder:
+    """Build an encoder of MMSeg's registry, whatever the default scope has under its name.
+
+    Args:
+        config: ``type`` and the arguments of an :class:`Encoder`.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: If the config names a ViT alone, or anything else that is no encoder.
+    """
+    if config['type'] in RENAMED:
+        name = RENAMED[config['type']]
+        raise ValueError(
+            f'encoder has type={config["type"]!r}; encoders are named for what they run now: write '
+            f"encoder=dict(type={name!r}, arch=..., init_cfg=...), which builds {name}'s ViT itself"
+            ' (docs/add_an_encoder.md for any other ViT).'
+        )
+    encoder = MODELS.build({'_scope_': 'mmseg', **config})
+    if not isinstance(encoder, Encoder):
+        raise ValueError(
+            f'encoder is a {type(encoder).__name__}; MultimodalViT runs DINOv2, SAM or an Encoder '
+            'of your own (docs/add_an_encoder.md).'
+        )
+    return encoder
 
 
 class AuxPatchEmbed(nn.Module):

@@ -3,13 +3,15 @@
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.backbones.vit_sam import window_partition, window_unpartition
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
 
 
+@MODELS.register_module()
 class SAM(Encoder):
-    """``mmpretrain.ViTSAM`` as SAM runs it, at any image size.
+    """SAM's image encoder without its neck, at any image size.
 
     Most blocks attend inside windows (padded with zeros where the grid does not divide), a few to
     the whole image. Positions of another grid are resized bicubically, relative ones linearly.
@@ -17,27 +19,34 @@ class SAM(Encoder):
     Source: Segment Anything (arXiv:2304.02643).
 
     Args:
-        vit: ``mmpretrain.ViTSAM`` without its neck.
-        pretrained: See :class:`Encoder`.
-
-    Raises:
-        ValueError: If the ViT has a neck, or lacks SAM's positions.
+        arch: ``'base'``, ``'large'``, ``'huge'``, or a dict of ``embed_dims``, ``num_layers``,
+            ``num_heads``, ``feedforward_channels`` and ``global_attn_indexes``, the blocks that
+            attend to the whole image.
+        img_size: Size of the images that the position embedding is for, pixels.
+        patch_size: Side of a patch, pixels.
+        window_size: Side of a window, patches.
+        init_cfg: See :class:`Encoder`.
     """
 
     num_special_tokens = 0
 
-    def __init__(self, vit: nn.Module, pretrained: dict | None) -> None:
-        super().__init__(vit, pretrained)
-        if vit.out_channels:
-            raise ValueError(
-                f'encoder is a ViTSAM with out_channels={vit.out_channels}, a neck that never runs '
-                "here, for taps are the blocks' outputs: set out_channels=0."
-            )
-        if not (vit.use_abs_pos and all(block.attn.use_rel_pos for block in vit.layers)):
-            raise ValueError(
-                'encoder is a ViTSAM with use_abs_pos=False or use_rel_pos=False; SAM has both '
-                'kinds of positions: leave the two arguments out.'
-            )
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        img_size: int | tuple[int, int] = 1024,
+        patch_size: int = 16,
+        window_size: int = 14,
+        init_cfg: dict | None = None,
+    ) -> None:
+        vit = dict(
+            type='mmpretrain.ViTSAM',
+            arch=arch,
+            img_size=img_size,
+            patch_size=patch_size,
+            window_size=window_size,
+            out_channels=0,  # no neck: taps are the blocks' outputs
+        )
+        super().__init__(MODELS.build(vit), init_cfg)
 
     def add_positions(self, patches: Tensor) -> Tensor:
         """See :meth:`Encoder.add_positions`."""
@@ -78,7 +87,7 @@ class SAM(Encoder):
         if tuple(positions.shape[1:3]) == grid:
             return positions
         maps = positions.permute(0, 3, 1, 2).float()
-        resized = F.interpolate(maps, size=grid, mode=self.vit.interpolate_mode)
+        resized = F.interpolate(maps, size=grid, mode='bicubic')
         return resized.permute(0, 2, 3, 1)
 
 

@@ -25,14 +25,15 @@ def test_converted_file_is_one_that_mmpretrain_loads_strictly(tmp_path, monkeypa
     pretrained = dict(
         type='Pretrained', checkpoint=str(tmp_path / 'new' / 'dinov2.pth'), prefix='backbone.'
     )
-    other = MODELS.build(tiny_vit(init_cfg=pretrained))
+    plain = dict(type='mmpretrain.VisionTransformer', init_cfg=pretrained)
+    other = MODELS.build({**tiny_vit(), **plain})
     other.init_weights()
     for name, value in vit.state_dict().items():
         assert torch.equal(other.state_dict()[name], value)
 
 
 def test_sams_neck_is_converted_too(tmp_path, monkeypatch):
-    vit = MODELS.build(tiny_sam(out_channels=4))
+    vit = MODELS.build(dict(tiny_sam(), type='mmpretrain.ViTSAM', out_channels=4))
     state = {f'image_encoder.{name}': v for name, v in metas_names(vit.state_dict()).items()}
     torch.save(state, tmp_path / 'sam.pth')
     convert(monkeypatch, tmp_path / 'sam.pth', tmp_path / 'out.pth')

@@ -70,14 +70,11 @@ def toy(name):
     config = Config.fromfile(BASES / f'mobanet_{name}.py').model
     encoder = config.backbone.encoder
     encoder.pop('init_cfg')
-    encoder.arch = dict(
-        embed_dims=16,
-        num_layers=4,
-        num_heads=2,
-        feedforward_channels=32,
-        global_attn_indexes=[1, 3],
-    )
-    encoder.img_size = 4 * encoder.patch_size
+    arch = dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32)
+    if encoder.arch == 'giant':
+        arch.update(ffn_type='swiglu_fused')
+    encoder.arch = dict(arch, global_attn_indexes=[1, 3])
+    encoder.img_size = 4 * config.data_preprocessor.size_divisor
     config.backbone.update(
         allow_random_encoder=True,
         out_indices=(0, 1, 2, 3),

@@ -1,9 +1,11 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from scenes.encoders import random_encoder, tiny_sam
 from scenes.models import tiny_vit
 
-from mobanet_mmseg.models.encoders import build_encoder
+from mobanet_mmseg.models.multimodal_vit import build_encoder
 
 
 def load(config, file):
@@ -83,3 +85,15 @@ def test_refused_file_changes_nothing(tmp_path):
         encoder.init_weights()
     assert not encoder.weights_given
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+
+
+def test_config_stays_as_it_is():
+    config = tiny_vit(num_registers=4, init_cfg=dict(type='Pretrained', checkpoint='none.pth'))
+    before = deepcopy(config)
+    build_encoder(config)
+    assert config == before
+
+
+def test_other_ways_of_initialising_are_refused():
+    with pytest.raises(ValueError, match="type 'Normal'"):
+        build_encoder(tiny_vit(init_cfg=dict(type='Normal')))

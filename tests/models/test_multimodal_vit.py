@@ -1,8 +1,13 @@
+import mmpretrain.registry
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+from scenes.encoders import tiny_sam
 from scenes.models import tiny_vit
 
-from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT
+from mobanet_mmseg.models.dinov2 import DINOv2
+from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT, build_encoder
+from mobanet_mmseg.models.sam import SAM
 
 
 def backbone(**overrides):
@@ -104,3 +109,27 @@ def test_wrong_channels_are_refused():
 def test_taps_that_are_no_ascending_blocks_are_refused(taps):
     with pytest.raises(ValueError, match='ascending blocks of the encoder, 0 to 3'):
         backbone(out_indices=taps)
+
+
+def test_the_config_names_the_encoder():
+    assert type(build_encoder(tiny_vit())) is DINOv2
+    assert type(build_encoder(tiny_sam())) is SAM
+
+
+def test_an_encoder_is_mmsegs_whatever_another_scope_has_under_its_name(monkeypatch):
+    monkeypatch.setitem(mmpretrain.registry.MODELS._module_dict, 'SAM', torch.nn.Identity)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        assert type(build_encoder(tiny_sam())) is SAM
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'), [('mmpretrain.VisionTransformer', 'DINOv2'), ('mmpretrain.ViTSAM', 'SAM')]
+)
+def test_the_vit_alone_is_refused_and_the_encoder_named(old, new):
+    with pytest.raises(ValueError, match=rf"type='{old}'.* write encoder=dict\(type='{new}', arch"):
+        backbone(encoder=dict(type=old, arch='base'))
+
+
+def test_what_is_no_encoder_is_refused():
+    with pytest.raises(ValueError, match='encoder is a ResNet; .* DINOv2, SAM or an Encoder of'):
+        backbone(encoder=dict(type='ResNet', depth=18))

@@ -4,8 +4,7 @@ import torch
 from mmpretrain.models.backbones.vit_sam import Attention
 from scenes.encoders import TAPS, random_encoder, run, tiny_sam
 
-from mobanet_mmseg.models.encoders import build_encoder
-from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.multimodal_vit import MultimodalViT, build_encoder
 from mobanet_mmseg.models.sam import attend, relative_positions, resize_table
 
 
@@ -29,7 +28,8 @@ def test_upstream_sam_weights_give_upstream_features(shared):
 
 @pytest.mark.parametrize('size', [(80, 112), (48, 96), (128, 64), (16, 32)])
 def test_every_tap_equals_mmpretrains_own_forward(size):
-    encoder = random_encoder(tiny_sam(out_indices=list(TAPS)))
+    encoder = random_encoder(tiny_sam())
+    encoder.vit.out_indices = TAPS
     image = torch.rand(2, 3, *size)
     with torch.no_grad():
         expected = encoder.vit(image)
@@ -114,10 +114,3 @@ def test_both_streams_run_through_sam():
     rgb_maps, aux_maps = model(inputs)
     torch.testing.assert_close(list(rgb_maps), run(model.encoder, inputs[:, :3]))
     torch.testing.assert_close(list(aux_maps), run(model.encoder, inputs[:, 3:].repeat(1, 3, 1, 1)))
-
-
-def test_neck_and_missing_positions_are_refused():
-    with pytest.raises(ValueError, match='out_channels=256, a neck that never runs'):
-        build_encoder(tiny_sam(out_channels=256))
-    with pytest.raises(ValueError, match='use_rel_pos=False; SAM has both'):
-        build_encoder(tiny_sam(use_rel_pos=False))

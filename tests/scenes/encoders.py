@@ -5,7 +5,7 @@ from scenes.models import tiny_vit
 from torch import Tensor
 
 from mobanet_mmseg.models.encoder import Encoder
-from mobanet_mmseg.models.encoders import build_encoder
+from mobanet_mmseg.models.multimodal_vit import build_encoder
 
 TAPS = (0, 1, 2, 3)
 
@@ -13,7 +13,7 @@ TAPS = (0, 1, 2, 3)
 def tiny_sam(**overrides) -> dict:
     """Config of a SAM encoder of 4 blocks and 16 channels on 5 x 7 patches, windows of 3."""
     config = dict(
-        type='mmpretrain.ViTSAM',
+        type='SAM',
         arch=dict(
             embed_dims=16,
             num_layers=4,
@@ -24,14 +24,13 @@ def tiny_sam(**overrides) -> dict:
         img_size=(80, 112),
         patch_size=16,
         window_size=3,
-        out_channels=0,
     )
     return {**config, **overrides}
 
 
 def tiny_giant(**overrides) -> dict:
     """Config of a DINOv2 with the SwiGLU of ViT-g."""
-    return tiny_vit(layer_cfgs=dict(ffn_type='swiglu_fused'), **overrides)
+    return tiny_vit(arch=dict(tiny_vit()['arch'], ffn_type='swiglu_fused'), **overrides)
 
 
 def random_encoder(config: dict) -> Encoder:

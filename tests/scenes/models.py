@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def tiny_vit(**overrides) -> dict:
-    """Config of a ViT of 4 blocks and 16 channels on 5 x 5 patches of 14 pixels."""
+    """Config of a DINOv2 of 4 blocks and 16 channels on 5 x 5 patches of 14 pixels."""
     arch = dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32)
     config = dict(
-        type='mmpretrain.VisionTransformer',
+        type='DINOv2',
         arch=arch,
         img_size=70,
         patch_size=14,

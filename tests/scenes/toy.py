@@ -51,9 +51,11 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
 def shrink_encoder(encoder: ConfigDict, num_layers: int) -> None:
     """Shrink a ViT in place to 16 channels and 5 x 5 patches of the size that it has."""
     encoder.pop('init_cfg', None)
-    patch_size = encoder.get('patch_size', 16)
+    patch_size = encoder.get('patch_size', {'DINOv2': 14, 'SAM': 16}[encoder.type])
     arch = dict(embed_dims=EMBED_DIMS, num_layers=num_layers, num_heads=2, feedforward_channels=32)
-    if encoder.type == 'mmpretrain.ViTSAM':
+    if encoder.get('arch') == 'giant':
+        arch.update(ffn_type='swiglu_fused')
+    if encoder.type == 'SAM':
         arch.update(global_attn_indexes=list(range(1, num_layers, 2)))  # every other one: windows
         encoder.update(window_size=3)
     encoder.update(arch=ConfigDict(arch), img_size=5 * patch_size)

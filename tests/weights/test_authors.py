@@ -71,11 +71,10 @@ def write_config(path, embed_dims, num_layers, taps):
     )
     encoder = dict(
         _delete_=True,
-        type='mmpretrain.VisionTransformer',
+        type='DINOv2',
         arch=arch,
         img_size=70,
         patch_size=14,
-        layer_scale_init_value=1e-5,
     )
     backbone = dict(encoder=encoder, out_indices=taps, cpia=dict(prompt_dims=embed_dims // 4))
     model = dict(backbone=backbone, neck=dict(in_channels=embed_dims))

@@ -78,7 +78,7 @@ def test_missing_left_over_and_misshapen_tensors_are_named(model):
 
 
 def test_encoders_own_weights_are_no_checkpoint_of_the_model(model):
-    weights = MODELS.build(tiny_vit()).state_dict()
+    weights = MODELS.build(tiny_vit()).vit.state_dict()
     said = describe_misfit(weights, model)
     assert ' missing: backbone.encoder.vit.' in said
     assert ' left over: cls_token, pos_embed, ' in said

@@ -25,11 +25,8 @@ model = dict(
     backbone=dict(
         type='MultimodalViT',
         encoder=dict(
-            type='mmpretrain.VisionTransformer',
+            type='DINOv2',
             arch='base',
-            img_size=518,
-            patch_size=14,
-            layer_scale_init_value=1e-5,
             init_cfg=dict(type='Pretrained', checkpoint=dinov2_b)),
         modality_channels=(3, 1),
         out_indices=(2, 5, 8, 11),

@@ -4,8 +4,7 @@ dinov2_g = 'https://download.openmmlab.com/mmpretrain/v1.0/dinov2/vit-giant-p14_
 model = dict(
     backbone=dict(
         encoder=dict(
-            arch='dinov2-giant',
-            layer_cfgs=dict(ffn_type='swiglu_fused'),
+            arch='giant',
             init_cfg=dict(checkpoint=dinov2_g)),
         out_indices=(9, 19, 29, 39),
         # h = C/16; a stage costs about what one without adapters and r = C/4 = 384 does

@@ -4,7 +4,7 @@ dinov2_s = 'https://download.openmmlab.com/mmpretrain/v1.0/dinov2/vit-small-p14_
 model = dict(
     backbone=dict(
         encoder=dict(
-            arch='dinov2-small',
+            arch='small',
             init_cfg=dict(checkpoint=dinov2_s)),
         out_indices=(2, 5, 8, 11),
         # h = C/16; a stage costs about what one without adapters and r = C/4 = 96 does

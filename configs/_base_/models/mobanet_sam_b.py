@@ -9,9 +9,6 @@ model = dict(
     backbone=dict(
         encoder=dict(
             _delete_=True,
-            type='mmpretrain.ViTSAM',
+            type='SAM',
             arch='base',
-            img_size=1024,
-            patch_size=16,
-            out_channels=0,  # no neck
             init_cfg=dict(type='Pretrained', checkpoint=sam_b))))
