@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/models/mobanet_dinov2_b.py', '../_base_/datasets/dronedeploy.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-num_classes = 6
+num_classes = _base_.num_classes
 model = dict(
     decode_head=dict(num_classes=num_classes),
     auxiliary_head=[

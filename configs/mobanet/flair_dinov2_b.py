@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/models/mobanet_dinov2_b.py', '../_base_/datasets/flair.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-num_classes = 13
+num_classes = _base_.num_classes
 model = dict(
     # of the fifth band IGN publishes mean 53.26 and deviation 79.3, of 255
     data_preprocessor=dict(

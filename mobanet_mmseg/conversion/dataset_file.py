@@ -27,8 +27,8 @@ dataset = dict(
     label_values={label_values!r})
 crop_size = ({crop_size}, {crop_size})
 
-meta_keys = ('img_path', 'aux_path', 'seg_map_path', 'window', 'img_bands', 'aux_bands',
-             'aux_range', 'ori_shape', 'img_shape', 'flip', 'flip_direction')
+meta_keys = ('img_path', 'seg_map_path', 'window', 'ori_shape', 'img_shape', 'flip',
+             'flip_direction')
 test_pipeline = [
     dict(type='LoadMultimodalRaster'),
     dict(type='LoadRasterAnnotations'),

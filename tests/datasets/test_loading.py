@@ -145,10 +145,7 @@ def test_a_packed_sample_tells_the_model_where_it_is_from(tmp_path):
     assert packed['inputs'][0].shape == (4, 16, 24)
     meta = packed['data_samples'][0].metainfo
     assert meta['window'] == (3, 5, 16, 24) and meta['ori_shape'] == (16, 24)
-    assert meta['img_path'].endswith('RGB.tif') and meta['aux_path'].endswith(
-        'dsm_potsdam_02_10.tif'
-    )
-    assert meta['aux_bands'] == (1,) and len(meta['aux_range']) == 2
+    assert meta['img_path'].endswith('RGB.tif')
 
 
 def test_a_pipeline_of_flipped_views_flips_the_image_and_keeps_the_labels(tmp_path):

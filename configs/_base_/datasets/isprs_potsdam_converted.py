@@ -2,20 +2,20 @@
 
 python tools/dataset_converters/isprs.py potsdam DOWNLOADS --out data/potsdam_converted
 """
-_base_ = './isprs_potsdam.py'
+_base_ = './pipeline.py'
 data_root = 'data/potsdam_converted'
+metainfo = dict(
+    classes=('impervious_surface', 'building', 'low_vegetation', 'tree', 'car', 'clutter'),
+    palette=[[255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0], [255, 0, 0]])
+num_classes = len(metainfo['classes'])
 dataset = dict(
-    _delete_=True,
     type='MultimodalSegDataset',
     data_root=data_root,
-    metainfo=dict(
-        classes=('impervious_surface', 'building', 'low_vegetation', 'tree', 'car', 'clutter'),
-        palette=[[255, 255, 255], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0],
-                 [255, 0, 0]]),
+    metainfo=metainfo,
     data_prefix=dict(img_path='img', aux_path='aux', seg_map_path='label'),
     img_bands=(1, 2, 3))  # (1, 2, 3, 4) of --optical rgbir
-train_dataloader = dict(
-    dataset=dict(dataset, ann_file='train.txt', pipeline={{_base_.train_pipeline}}))
-val_dataloader = dict(
-    dataset=dict(dataset, ann_file='test.txt', test_mode=True, pipeline={{_base_.test_pipeline}}))
+train_dataloader = dict(dataset=dict(dataset, ann_file='train.txt'))
+val_dataloader = dict(dataset=dict(dataset, ann_file='test.txt'))
 test_dataloader = val_dataloader
+val_evaluator = dict(type='ISPRSMetric')
+test_evaluator = val_evaluator

@@ -9,11 +9,13 @@ indices, one of three bands the palette's colours (black is no label).
     python tools/misc/check_data.py CONFIG                               what will hurt, before training
     python tools/analysis_tools/browse_dataset.py CONFIG --out pictures  what the network gets
 """
+_base_ = './pipeline.py'
 dataset_type = 'MultimodalSegDataset'
 data_root = 'data/mine'
 metainfo = dict(
     classes=('background', 'building'),  # yours, in the order of their indices
     palette=[[128, 128, 128], [255, 0, 0]])
+num_classes = len(metainfo['classes'])
 dataset = dict(
     type=dataset_type,
     data_root=data_root,
@@ -30,39 +32,6 @@ dataset = dict(
     aux_range='tile',
     label_values=None,  # value of each class in an index label, for example (1, 2); None: 0, 1
     label_ignore=(255, ))  # values that mean 'no label'; so does the raster's nodata value
-crop_size = (256, 256)
-
-# what the model and the visualization are told of a sample, besides its pixels
-meta_keys = ('img_path', 'aux_path', 'seg_map_path', 'window', 'img_bands', 'aux_bands',
-             'aux_range', 'ori_shape', 'img_shape', 'flip', 'flip_direction')
-train_pipeline = [
-    dict(type='LoadMultimodalRaster'),
-    dict(type='LoadRasterAnnotations'),
-    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-    dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    dict(type='PackSegInputs', meta_keys=meta_keys)
-]
-test_pipeline = [
-    dict(type='LoadMultimodalRaster'),
-    dict(type='LoadRasterAnnotations'),
-    dict(type='PackSegInputs', meta_keys=meta_keys)
-]
-# the tta_model turns and mirrors the image by itself; TestTimeAug works here, too
-tta_pipeline = test_pipeline
-train_dataloader = dict(
-    batch_size=12,
-    num_workers=4,
-    persistent_workers=True,
-    # an epoch is 12,000 windows: 1000 iterations
-    sampler=dict(type='RandomWindowSampler', num_samples=12000, window_size=crop_size),
-    dataset=dict(dataset, ann_file='train.txt', pipeline=train_pipeline))
-# whole tiles, one at a time
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(dataset, ann_file='test.txt', test_mode=True, pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(dataset, ann_file='train.txt'))
+val_dataloader = dict(dataset=dict(dataset, ann_file='test.txt'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='SegmentationMetric')
-test_evaluator = val_evaluator
