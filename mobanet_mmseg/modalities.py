@@ -4,7 +4,6 @@ Training, tests and prediction all scale and stack through these functions, so t
 raster is the same numbers wherever it is read.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -159,59 +158,6 @@ def stack_modalities(img: np.ndarray, aux: np.ndarray) -> np.ndarray:
     stacked[..., :channels] = _finite(img)
     stacked[..., channels:] = _finite(aux)
     return stacked
-
-
-def sample_rectangle(
-    height: int,
-    width: int,
-    area_ratio: tuple[float, float],
-    aspect_ratio: tuple[float, float],
-    rng: np.random.Generator | np.random.RandomState,
-) -> tuple[int, int, int, int]:
-    """Draw a rectangle inside an image: its area, then its aspect, then its place.
-
-    The area is uniform and exact to the rounding of one side; the aspect is uniform in its
-    logarithm, so that tall and wide are equally likely, and gives way where the rectangle would
-    not fit; every place is equally likely.
-
-    Args:
-        height: Height of the image, pixels.
-        width: Width of the image, pixels.
-        area_ratio: Least and greatest fraction of H * W.
-        aspect_ratio: Least and greatest height / width.
-        rng: Source of the random numbers.
-
-    Returns:
-        ``(y, x, h, w)``, pixels.
-
-    Raises:
-        ValueError: If an interval is empty or leaves 0..1 (area) or the positive numbers (aspect).
-    """
-    check_rectangle(area_ratio, aspect_ratio)
-    area = rng.uniform(*area_ratio) * height * width
-    aspect = math.exp(rng.uniform(math.log(aspect_ratio[0]), math.log(aspect_ratio[1])))
-    aspect = min(max(aspect, area / width**2), height**2 / area)
-    h = min(max(round(math.sqrt(area * aspect)), 1), height)
-    w = min(max(round(area / h), 1), width)
-    y = int(rng.uniform(0, 1) * (height - h + 1))
-    x = int(rng.uniform(0, 1) * (width - w + 1))
-    return y, x, h, w
-
-
-def check_rectangle(area_ratio: tuple[float, float], aspect_ratio: tuple[float, float]) -> None:
-    """Refuse intervals from which no rectangle can be drawn.
-
-    Args:
-        area_ratio: Least and greatest fraction of H * W.
-        aspect_ratio: Least and greatest height / width.
-
-    Raises:
-        ValueError: If an interval is empty or leaves 0..1 (area) or the positive numbers (aspect).
-    """
-    if not 0 < area_ratio[0] <= area_ratio[1] <= 1:
-        raise ValueError(f'Got area_ratio={area_ratio}: give (least, greatest) within 0..1.')
-    if not 0 < aspect_ratio[0] <= aspect_ratio[1]:
-        raise ValueError(f'Got aspect_ratio={aspect_ratio}: give (least, greatest) above 0.')
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

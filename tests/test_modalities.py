@@ -5,7 +5,6 @@ from mobanet_mmseg.modalities import (
     AuxRange,
     Scaling,
     StackSpec,
-    sample_rectangle,
     scale_aux,
     stack_modalities,
 )
@@ -53,47 +52,6 @@ def test_the_stack_holds_optical_then_auxiliary_channels_and_no_holes():
 def test_images_of_two_sizes_are_not_stacked():
     with pytest.raises(ValueError, match='2 x 3 pixels and the auxiliary one 3 x 2'):
         stack_modalities(np.zeros((2, 3, 3)), np.zeros((3, 2, 1)))
-
-
-@pytest.mark.parametrize('rng_of', [np.random.default_rng, np.random.RandomState])
-def test_a_rectangle_lies_inside_with_its_area_and_aspect(rng_of):
-    for seed in range(100):
-        y, x, h, w = sample_rectangle(60, 90, (0.1, 0.3), (0.5, 2.0), rng_of(seed))
-        assert y >= 0 and x >= 0 and y + h <= 60 and x + w <= 90
-        assert 0.1 * 5400 - h / 2 <= h * w <= 0.3 * 5400 + h / 2  # w is rounded once
-        assert 0.5 - 0.05 <= h / w <= 2 + 0.1
-
-
-def test_a_rectangle_reaches_every_corner_of_the_image():
-    rng = np.random.default_rng(0)
-    boxes = np.array([sample_rectangle(12, 20, (0.1, 0.3), (0.5, 2), rng) for _ in range(2000)])
-    y, x, h, w = boxes.T
-    assert y.min() == 0 and x.min() == 0 and (y + h).max() == 12 and (x + w).max() == 20
-
-
-def test_the_area_wins_where_the_aspect_does_not_fit():
-    y, x, h, w = sample_rectangle(10, 100, (0.5, 0.5), (4.0, 4.0), np.random.default_rng(0))
-    assert (y, h, w) == (0, 10, 50) and 0 <= x <= 50
-
-
-def test_the_whole_image_can_be_the_rectangle():
-    box = sample_rectangle(7, 11, (1.0, 1.0), (0.5, 2.0), np.random.default_rng(3))
-    assert box == (0, 0, 7, 11)
-
-
-@pytest.mark.parametrize(
-    ('area', 'aspect'),
-    [
-        ((0, 0.3), (1, 1)),
-        ((0.3, 0.1), (1, 1)),
-        ((0.1, 1.1), (1, 1)),
-        ((0.1, 0.3), (2, 1)),
-        ((0.1, 0.3), (0, 1)),
-    ],
-)
-def test_intervals_without_a_rectangle_are_refused(area, aspect):
-    with pytest.raises(ValueError, match=r'give \(least, greatest\)'):
-        sample_rectangle(10, 12, area, aspect, np.random.default_rng(0))
 
 
 def test_a_range_is_what_the_config_says():

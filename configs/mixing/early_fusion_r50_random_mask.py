@@ -2,9 +2,9 @@
 
 python tools/train.py configs/mixing/early_fusion_r50_random_mask.py
 
-The model of early_fusion_r50_mcrm.py. ModalityRandomMask comes before the normalisation, so it
-fills with the channels' means; it masks each sample with a probability of 0.25, where MCRM masks
-that share of each batch. Not trained on the real tiles by us yet.
+The model of early_fusion_r50_mcrm.py. The transform MCRM comes before the normalisation, so
+it fills with the channels' means; it masks each sample with a probability of 0.25, where the data
+preprocessor masks that share of each batch. Not trained on the real tiles by us yet.
 """
 _base_ = ['./early_fusion_r50_mcrm.py']
 mean = [123.675, 116.28, 103.53, 0.0]
@@ -20,7 +20,7 @@ train_pipeline = [
     dict(type='LoadRasterAnnotations'),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandomFlip', prob=0.5, direction='vertical'),
-    dict(type='ModalityRandomMask', modality_channels=(3, 1), fill=mean, prob=0.25),
+    dict(type='MCRM', modality_channels=(3, 1), fill=mean, ratio=0.25),
     dict(type='PackSegInputs', meta_keys=_base_.meta_keys)
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

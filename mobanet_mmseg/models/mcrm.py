@@ -1,12 +1,22 @@
-"""Modality-conditional random masking of a normalised training batch."""
+"""Modality-conditional random masking: of a normalised batch, or of samples in any pipeline."""
 
+import math
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmseg.registry import TRANSFORMS
 from torch import Tensor, nn
 
-from mobanet_mmseg.modalities import sample_rectangle
+from mobanet_mmseg.tiling.windows import Window
+
+Interval = tuple[float, float]
+AREA_RATIO = (0.1, 0.3)
+ASPECT_RATIO = (0.5, 2.0)
 
 
 class MCRM(nn.Module):
@@ -25,20 +35,19 @@ class MCRM(nn.Module):
         aspect_ratio: Least and greatest height / width of a rectangle.
 
     Raises:
-        ValueError: If ``ratio`` is not in 0..1.
+        ValueError: If the arguments do not fit one another.
     """
 
     def __init__(
         self,
         modality_channels: Sequence[int],
         ratio: float = 0.25,
-        area_ratio: tuple[float, float] = (0.1, 0.3),
-        aspect_ratio: tuple[float, float] = (0.5, 2.0),
+        area_ratio: Interval = AREA_RATIO,
+        aspect_ratio: Interval = ASPECT_RATIO,
     ) -> None:
         super().__init__()
-        if not 0 <= ratio <= 1:
-            raise ValueError(f'MCRM got ratio={ratio}; it is a fraction of the batch: 0 to 1.')
-        self.num_optical = modality_channels[0]
+        check_mask(modality_channels, ratio, area_ratio, aspect_ratio)
+        self.modalities = modality_slices(modality_channels)
         self.ratio = ratio
         self.area_ratio = area_ratio
         self.aspect_ratio = aspect_ratio
@@ -49,11 +58,185 @@ class MCRM(nn.Module):
         rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows torch's seed
         masked = rng.permutation(len(images))[: int(self.ratio * len(images))]
         first = rng.integers(2)  # who takes the odd sample
-        optical, auxiliary = slice(0, self.num_optical), slice(self.num_optical, None)
         for turn, sample in enumerate(masked):
-            channels = (optical, auxiliary)[(turn + first) % 2]
-            top, left, height, width = sample_rectangle(
-                *images.shape[-2:], self.area_ratio, self.aspect_ratio, rng
-            )
-            images[sample, channels, top : top + height, left : left + width] = 0
+            channels = self.modalities[(turn + first) % 2]
+            box = sample_rectangle(*images.shape[-2:], self.area_ratio, self.aspect_ratio, rng)
+            images[sample, channels, box.rows, box.cols] = 0
         return images
+
+
+@TRANSFORMS.register_module(name='MCRM')
+class MCRMTransform(BaseTransform):
+    """Masks one rectangle of one modality, either of which is as likely.
+
+    For pipelines of other models; MoBaNet's own data preprocessor masks its batches. The
+    normalisation follows the pipeline, so that the rectangle is filled with the channels' means
+    to become 0.
+
+    Source: MoBaNet (arXiv:2603.17705), Eq. 22-23; the paper balances the modalities in a batch,
+    this transform on average.
+
+    Required Keys:
+
+    - img ((H, W, C))
+
+    Modified Keys:
+
+    - img (a masked copy)
+
+    Args:
+        modality_channels: Channels of the optical and of the auxiliary image.
+        fill: Value of each channel in the rectangle: the mean that is subtracted afterwards.
+        ratio: Fraction of the samples that are masked.
+        area_ratio: Least and greatest fraction of H * W that a rectangle covers.
+        aspect_ratio: Least and greatest height / width of a rectangle.
+
+    Raises:
+        ValueError: If the arguments do not fit one another.
+    """
+
+    def __init__(
+        self,
+        modality_channels: Sequence[int],
+        fill: Sequence[float],
+        ratio: float = 0.25,
+        area_ratio: Interval = AREA_RATIO,
+        aspect_ratio: Interval = ASPECT_RATIO,
+    ) -> None:
+        check_mask(modality_channels, ratio, area_ratio, aspect_ratio)
+        if len(fill) != sum(modality_channels):
+            raise ValueError(
+                f'MCRM got {len(fill)} values to fill {sum(modality_channels)} channels with: give '
+                'one per channel, optical first.'
+            )
+        self.modalities = modality_slices(modality_channels)
+        self.fill = tuple(fill)
+        self.ratio = ratio
+        self.area_ratio = area_ratio
+        self.aspect_ratio = aspect_ratio
+
+    @cache_randomness
+    def draw(self, height: int, width: int) -> tuple[slice, Window] | None:
+        """Draw the channels and the rectangle to mask, or None for neither.
+
+        Args:
+            height: Height of the image, pixels.
+            width: Width of the image, pixels.
+        """
+        if np.random.random() >= self.ratio:
+            return None
+        channels = self.modalities[np.random.randint(2)]
+        rng = np.random.RandomState(np.random.randint(2**31))
+        return channels, sample_rectangle(height, width, self.area_ratio, self.aspect_ratio, rng)
+
+    def transform(self, results: dict) -> dict:
+        """Mask ``img``.
+
+        Raises:
+            ValueError: If it has another number of channels.
+        """
+        img = results['img']
+        if img.shape[-1] != len(self.fill):
+            raise ValueError(
+                f'MCRM expects {len(self.fill)} channels, the image has {img.shape[-1]}: correct '
+                'modality_channels and fill.'
+            )
+        mask = self.draw(*img.shape[:2])
+        if mask is not None:
+            channels, box = mask
+            results['img'] = img.copy()
+            results['img'][box.rows, box.cols, channels] = self.fill[channels]
+        return results
+
+
+@TRANSFORMS.register_module()
+class ModalityRandomMask(MCRMTransform):
+    """The transform ``MCRM`` under its former name.
+
+    Args:
+        modality_channels: See :class:`MCRMTransform`.
+        fill: See :class:`MCRMTransform`.
+        prob: Former name of ``ratio``.
+        **kwargs: ``area_ratio`` and ``aspect_ratio``.
+    """
+
+    def __init__(
+        self,
+        modality_channels: Sequence[int],
+        fill: Sequence[float],
+        prob: float = 0.25,
+        **kwargs: Any,
+    ) -> None:
+        warnings.warn(
+            'The transform ModalityRandomMask is now called MCRM: write '
+            f"type='MCRM', ratio={prob}.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(modality_channels, fill, ratio=prob, **kwargs)
+
+
+def modality_slices(modality_channels: Sequence[int]) -> tuple[slice, slice]:
+    """Say where the optical and where the auxiliary channels stand in a stack."""
+    return slice(0, modality_channels[0]), slice(modality_channels[0], None)
+
+
+def check_mask(
+    modality_channels: Sequence[int], ratio: float, area_ratio: Interval, aspect_ratio: Interval
+) -> None:
+    """Refuse masks that cannot be drawn.
+
+    Args:
+        modality_channels: Channels of the optical and of the auxiliary image.
+        ratio: Fraction of the samples that are masked.
+        area_ratio: Least and greatest fraction of H * W.
+        aspect_ratio: Least and greatest height / width.
+
+    Raises:
+        ValueError: If there are not two modalities, the ratio is no fraction, or an interval is
+            empty or leaves 0..1 (area) or the positive numbers (aspect).
+    """
+    if len(modality_channels) != 2 or min(modality_channels) < 1:
+        raise ValueError(
+            f'MCRM got modality_channels={tuple(modality_channels)}; it masks one of two '
+            'modalities: give the channels of the optical and of the auxiliary image.'
+        )
+    if not 0 <= ratio <= 1:
+        raise ValueError(f'MCRM got ratio={ratio}; it is a fraction of the samples: 0 to 1.')
+    if not 0 < area_ratio[0] <= area_ratio[1] <= 1:
+        raise ValueError(f'Got area_ratio={area_ratio}: give (least, greatest) within 0..1.')
+    if not 0 < aspect_ratio[0] <= aspect_ratio[1]:
+        raise ValueError(f'Got aspect_ratio={aspect_ratio}: give (least, greatest) above 0.')
+
+
+def sample_rectangle(
+    height: int,
+    width: int,
+    area_ratio: Interval,
+    aspect_ratio: Interval,
+    rng: np.random.Generator | np.random.RandomState,
+) -> Window:
+    """Draw a rectangle inside an image: its area, then its aspect, then its place.
+
+    The area is uniform and exact to the rounding of one side; the aspect is uniform in its
+    logarithm, so that tall and wide are equally likely, and gives way where the rectangle would
+    not fit; every place is equally likely.
+
+    Args:
+        height: Height of the image, pixels.
+        width: Width of the image, pixels.
+        area_ratio: Least and greatest fraction of H * W.
+        aspect_ratio: Least and greatest height / width.
+        rng: Source of the random numbers.
+
+    Returns:
+        The rectangle.
+    """
+    area = rng.uniform(*area_ratio) * height * width
+    aspect = math.exp(rng.uniform(math.log(aspect_ratio[0]), math.log(aspect_ratio[1])))
+    aspect = min(max(aspect, area / width**2), height**2 / area)
+    h = min(max(round(math.sqrt(area * aspect)), 1), height)
+    w = min(max(round(area / h), 1), width)
+    row = int(rng.uniform(0, 1) * (height - h + 1))
+    col = int(rng.uniform(0, 1) * (width - w + 1))
+    return Window(row, col, h, w)

@@ -1,9 +1,14 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from mmcv.transforms.utils import cache_random_params
+from mmseg.registry import TRANSFORMS
 
-from mobanet_mmseg.models.mcrm import MCRM
+from mobanet_mmseg.models.mcrm import MCRM, MCRMTransform, sample_rectangle
+
+FILL = (1.0, 2.0, 3.0, 0.5)
 
 
 def masked_modalities(before, after):
@@ -56,6 +61,109 @@ def test_input_stays_as_it_was_and_the_seed_decides():
     assert [torch.equal(a, b) for a, b in pairwise(draws)] == [True, False]
 
 
-def test_ratio_outside_zero_to_one_is_refused():
-    with pytest.raises(ValueError, match='ratio=1.5'):
-        MCRM((3, 1), ratio=1.5)
+def mask_of(**settings):
+    return MCRMTransform(**{'modality_channels': (3, 1), 'fill': FILL, 'ratio': 1, **settings})
+
+
+def test_one_rectangle_of_one_modality_holds_the_means():
+    image = np.random.default_rng(0).uniform(10, 20, (48, 60, 4)).astype(np.float32)
+    before, masked_modalities = image.copy(), []
+    for seed in range(100):
+        np.random.seed(seed)
+        masked = mask_of()({'img': image})['img']
+        changed = (masked != image).any(axis=(0, 1))
+        assert changed.tolist() in ([True] * 3 + [False], [False] * 3 + [True])
+        channels = np.flatnonzero(changed)
+        where = (masked != image)[..., channels]
+        assert (where == where[..., :1]).all()  # one rectangle for all channels
+        rows, cols = np.flatnonzero(where.any((1, 2))), np.flatnonzero(where.any((0, 2)))
+        box = masked[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1, channels]
+        assert (box == np.array(FILL, np.float32)[channels]).all()
+        assert where[..., 0].sum() == len(rows) * len(cols)
+        assert 0.1 - 0.02 <= len(rows) * len(cols) / (48 * 60) <= 0.3 + 0.02
+        assert 0.5 * 0.9 <= len(rows) / len(cols) <= 2 * 1.1
+        masked_modalities.append(changed[0])
+    np.testing.assert_array_equal(image, before)
+    assert 30 <= sum(masked_modalities) <= 70
+
+
+def test_a_quarter_of_the_samples_is_masked():
+    np.random.seed(0)
+    image = np.full((12, 16, 4), 9, np.float32)
+    transform = MCRMTransform((3, 1), FILL)
+    share = np.mean([transform({'img': image})['img'] is not image for _ in range(2000)])
+    assert abs(share - 0.25) < 0.03
+
+
+def test_images_that_share_their_randomness_are_masked_alike():
+    transform, image = mask_of(), np.full((12, 16, 4), 9, np.float32)
+    with cache_random_params(transform):
+        first, second = (transform({'img': image})['img'] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'said'),
+    [
+        ({'fill': (1, 2)}, 'one per channel'),
+        ({'modality_channels': (3,)}, 'one of two modalities'),
+        ({'ratio': 1.5}, 'a fraction'),
+        ({'area_ratio': (0, 0.3)}, 'give .least, greatest.'),
+        ({'area_ratio': (0.1, 1.1)}, 'give .least, greatest.'),
+        ({'aspect_ratio': (2, 1)}, 'give .least, greatest.'),
+        ({'area_ratio': (0.3, 0.1)}, 'give .least, greatest.'),
+        ({'aspect_ratio': (0, 1)}, 'give .least, greatest.'),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        mask_of(**settings)
+    if 'fill' not in settings:
+        with pytest.raises(ValueError, match=said):
+            MCRM(**{'modality_channels': (3, 1), **settings})
+
+
+def test_an_image_of_other_channels_is_refused():
+    with pytest.raises(ValueError, match='expects 4 channels, the image has 3'):
+        mask_of()({'img': np.zeros((4, 5, 3), np.float32)})
+
+
+def test_the_former_name_says_the_new_one_and_masks_the_same():
+    image = np.full((12, 16, 4), 9, np.float32)
+    with pytest.warns(FutureWarning, match=r"now called MCRM: write type='MCRM', ratio=0\.7\."):
+        former = TRANSFORMS.build(
+            dict(type='ModalityRandomMask', modality_channels=(3, 1), fill=FILL, prob=0.7)
+        )
+    today = TRANSFORMS.build(dict(type='MCRM', modality_channels=(3, 1), fill=FILL, ratio=0.7))
+    for seed in range(20):
+        masked = []
+        for transform in (former, today):
+            np.random.seed(seed)
+            masked.append(transform({'img': image})['img'])
+        np.testing.assert_array_equal(*masked)
+
+
+@pytest.mark.parametrize('rng_of', [np.random.default_rng, np.random.RandomState])
+def test_a_rectangle_lies_inside_with_its_area_and_aspect(rng_of):
+    for seed in range(100):
+        y, x, h, w = sample_rectangle(60, 90, (0.1, 0.3), (0.5, 2.0), rng_of(seed))
+        assert y >= 0 and x >= 0 and y + h <= 60 and x + w <= 90
+        assert 0.1 * 5400 - h / 2 <= h * w <= 0.3 * 5400 + h / 2  # w is rounded once
+        assert 0.5 - 0.05 <= h / w <= 2 + 0.1
+
+
+def test_a_rectangle_reaches_every_corner_of_the_image():
+    rng = np.random.default_rng(0)
+    boxes = np.array([sample_rectangle(12, 20, (0.1, 0.3), (0.5, 2), rng) for _ in range(2000)])
+    y, x, h, w = boxes.T
+    assert y.min() == 0 and x.min() == 0 and (y + h).max() == 12 and (x + w).max() == 20
+
+
+def test_the_area_wins_where_the_aspect_does_not_fit():
+    y, x, h, w = sample_rectangle(10, 100, (0.5, 0.5), (4.0, 4.0), np.random.default_rng(0))
+    assert (y, h, w) == (0, 10, 50) and 0 <= x <= 50
+
+
+def test_the_whole_image_can_be_the_rectangle():
+    box = sample_rectangle(7, 11, (1.0, 1.0), (0.5, 2.0), np.random.default_rng(3))
+    assert box == (0, 0, 7, 11)
