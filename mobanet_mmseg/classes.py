@@ -24,10 +24,10 @@ class Classes:
     palette: tuple[tuple[int, int, int], ...]
 
     def __init__(self, names: Sequence[str], palette: Sequence[Sequence[int]]) -> None:
-        if not 0 < len(names) <= MAX_CLASSES or len(palette) != len(names):
+        if not 0 < len(names) <= IGNORE_INDEX or len(palette) != len(names):
             raise ValueError(
                 f'There are {len(names)} classes and {len(palette)} colours: give 1 to '
-                f'{MAX_CLASSES} classes and one colour (red, green, blue) for each.'
+                f'{IGNORE_INDEX} classes and one colour (red, green, blue) for each.'
             )
         object.__setattr__(self, 'names', tuple(map(str, names)))
         object.__setattr__(self, 'palette', tuple(tuple(map(int, colour)) for colour in palette))

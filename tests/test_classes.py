@@ -10,7 +10,7 @@ def test_names_and_colours_travel_together():
     assert classes.tags == {'CLASS_0': 'road', 'CLASS_1': 'tree'}
 
 
-@pytest.mark.parametrize(('names', 'colours'), [(0, 0), (2, 1), (255, 255)])
+@pytest.mark.parametrize(('names', 'colours'), [(0, 0), (2, 1), (256, 256)])
 def test_colours_that_do_not_fit_are_refused(names, colours):
     with pytest.raises(ValueError, match=f'{names} classes and {colours} colours'):
         Classes(['a'] * names, [[0, 0, 0]] * colours)

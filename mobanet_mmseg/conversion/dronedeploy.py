@@ -23,7 +23,6 @@ from mobanet_mmseg.conversion.tiles import FOLDERS, Cutout, Cutter, RasterPair
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.rasters.files import close_rasters
-from mobanet_mmseg.rasters.folders import beside, check_folder
 from mobanet_mmseg.rasters.warping import (
     bounds_of,
     check_crs,
@@ -40,6 +39,7 @@ from mobanet_mmseg.rasters.windows import (
     read_info,
     read_window,
 )
+from mobanet_mmseg.writing import check_folder, whole_folder, write_text
 
 LEGEND: Legend = parse_legend(
     'color',
@@ -135,7 +135,7 @@ def convert(
     off_palette: dict[str, Counter] = {}
     splits: dict[str, list[Cutout]] = {split: [] for split in SPLITS}
     dropped: Counter = Counter()
-    with warnings.catch_warnings(), beside(out) as folder:
+    with warnings.catch_warnings(), whole_folder(out) as folder:
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # gone by the pixels
         for scene in track(scenes, 'Cutting the scenes'):
             cutter, unknown = _cut_scene(scene, folder, tile)
@@ -146,7 +146,7 @@ def convert(
             close_rasters()
         for split, cutouts in splits.items():
             names = ''.join(f'{cutout.name}\n' for cutout in cutouts)
-            (folder / f'{split}.txt').write_text(names, encoding='utf-8')
+            write_text(folder / f'{split}.txt', names)
         if not any(splits.values()):
             raise ValueError(f'No tile of the scenes in {source} is left: {dict(dropped)}.')
     return _report(out, scenes, splits, dropped, off_palette)

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.conversion.archives import Member, find_members
 from mobanet_mmseg.conversion.isprs_files import ARCHIVES, Choice, match_tiles
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR, IGNORE_INDEX
 from mobanet_mmseg.rasters.files import close_rasters
-from mobanet_mmseg.rasters.ranges import STATISTICS_FILE, aux_statistics
-from mobanet_mmseg.rasters.tile_writer import STRIP, write_raster, write_text
+from mobanet_mmseg.rasters.geotiff import ROWS, TILE, Layer, open_geotiffs
+from mobanet_mmseg.rasters.ranges import aux_statistics
 from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info, read_window
+from mobanet_mmseg.writing import write_text
 
 MANIFEST = 'conversion.json'
 SCRATCH = '.unfinished'
@@ -77,7 +79,7 @@ def convert(
         _convert_tiles(choice, found, out, scratch, report)
         for split, tiles in choice.splits.items():
             stems = ''.join(f'{tile}\n' for tile in tiles if tile in found)
-            write_text(out / split, stems, scratch)
+            write_text(out / split, stems)
     return report
 
 
@@ -99,13 +101,13 @@ def _convert_tiles(
         for split in choice.splits:  # a folder of two conversions' tiles trains nothing
             (out / split).unlink(missing_ok=True)
         # what is about to be replaced is vouched for no longer
-        write_text(out / MANIFEST, json.dumps(options | {'tiles': done}), scratch)
+        write_text(out / MANIFEST, json.dumps(options | {'tiles': done}))
     for tile, members in track(found.items(), f'Converting {choice.archive}'):
         if tile not in done:
             done[tile] = _convert_tile(choice, tile, members, out, scratch)
             ordered = {name: done[name] for name in found if name in done}
             manifest = json.dumps(options | {'tiles': ordered}, indent=1)
-            write_text(out / MANIFEST, manifest, scratch)
+            write_text(out / MANIFEST, manifest)
         try:
             aux_statistics([str(out / 'aux' / f'{tile}.tif')])
         except ValueError as error:  # a tile that cannot be scaled; the others can
@@ -124,33 +126,34 @@ def _convert_tile(
         'label': (1, 2, 3),
     }
     tally = np.zeros(UNKNOWN + 2, np.int64)
-    mended, grid = [], {}
+    mended = []
     for kind, member in members.items():
         with _readable(member, scratch) as path:
             info = read_info(path)
             check_bands(info, bands[kind])
             if kind == 'img':
-                reference = info
-                shape = (info.height, info.width)
                 # the tile's place is the optical raster's: the others' are missing, or the same
-                grid = {'crs': info.crs, 'transform': _place(info.transform)}
-            check_sizes(info, reference)
+                grid = info
+            check_sizes(info, grid)
+            shape = grid.height, grid.width
             if (info.height, info.width) != shape:
                 mended.append(kind)
             strips = _strips(path, bands[kind], shape)
-            profile = {'count': len(bands[kind]), 'dtype': info.dtype, 'nodata': info.nodata[0]}
+            layer = Layer(
+                out / kind / name,
+                ('',) * len(bands[kind]),
+                info.dtype,
+                info.nodata[0],
+                layout=TILE,
+                mtime_ns=member.mtime_ns,
+            )
             if kind == 'label':
                 strips = _class_strips(strips, choice, tally)
-                profile = _label_profile(choice)
-            write_raster(
-                out / kind / name,
-                strips,
-                shape,
-                scratch,
-                mtime_ns=member.mtime_ns,
-                **grid,
-                **profile,
-            )
+                classes = Classes.of(choice.dataset.METAINFO)
+                layer = Layer(layer.path, classes=classes, layout=TILE, mtime_ns=member.mtime_ns)
+            with open_geotiffs([layer], grid) as (file,):
+                for strip in strips:
+                    file.write(np.moveaxis(strip, -1, 0))
     return {
         'sources': {kind: list(member.stamp) for kind, member in members.items()},
         'bytes': {kind: (out / kind / name).stat().st_size for kind in members},
@@ -177,8 +180,8 @@ def _readable(member: Member, scratch: Path) -> Iterator[Path]:
 
 
 def _strips(path: Path, bands: tuple[int, ...], shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    for row in range(0, shape[0], STRIP):
-        window = (row, 0, min(STRIP, shape[0] - row), shape[1])
+    for row in range(0, shape[0], ROWS):
+        window = (row, 0, min(ROWS, shape[0] - row), shape[1])
         yield read_window(path, bands, window, shape)
 
 
@@ -193,22 +196,6 @@ def _class_strips(
         tally += np.bincount(labels.ravel(), minlength=len(tally))
         labels[labels == UNKNOWN] = IGNORE_INDEX
         yield labels[..., None]
-
-
-def _label_profile(choice: Choice) -> dict[str, Any]:
-    classes, palette = (choice.dataset.METAINFO[key] for key in ('classes', 'palette'))
-    colours = {index: (*colour, 255) for index, colour in enumerate(palette)}
-    return {
-        'count': 1,
-        'dtype': 'uint8',
-        'nodata': IGNORE_INDEX,
-        'colormap': {**colours, IGNORE_INDEX: (0, 0, 0, 0)},
-        'tags': {f'CLASS_{index}': name for index, name in enumerate(classes)},
-    }
-
-
-def _place(transform: Any) -> Any:
-    return None if transform.is_identity else transform
 
 
 def _load_manifest(path: Path, options: dict[str, str]) -> dict[str, Any]:
@@ -235,7 +222,7 @@ def _scratch(out: Path) -> Iterator[Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
-        for unfinished in out.glob(f'aux/.{STATISTICS_FILE}.*'):
+        for unfinished in (*out.glob('.*.part'), *out.glob('*/.*.part')):
             unfinished.unlink()
         scratch.mkdir()
     except OSError as error:

@@ -24,7 +24,6 @@ from mobanet_mmseg.conversion.tiles import (
     bands_of,
 )
 from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
-from mobanet_mmseg.rasters.folders import beside, check_folder
 from mobanet_mmseg.rasters.warping import (
     bounds_of,
     check_crs,
@@ -34,6 +33,7 @@ from mobanet_mmseg.rasters.warping import (
     warped_values,
 )
 from mobanet_mmseg.rasters.windows import RasterInfo, check_bands, read_info
+from mobanet_mmseg.writing import check_folder, whole_folder, write_text
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
 MIN_SIDE = 256  # pixels: the window that the configs train on
@@ -146,7 +146,7 @@ def convert(
         with (
             warped_values(aux, grid, Resampling[cutting.resampling]) as vrt,
             _open_labels(pair, grid) as labels,
-            beside(out) as folder,
+            whole_folder(out) as folder,
         ):
             if labels is not None:
                 windows = [tile.window for tile in tiles]
@@ -227,7 +227,7 @@ def _finish(cutter: Cutter, out: Path, cutting: Cutting) -> Report:
     written, aux_range = cutter.written, cutter.aux_range()
     names = {split: [written[tile].name for tile in members] for split, members in splits.items()}
     for split, members in names.items():
-        (cutter.folder / f'{split}.txt').write_text(''.join(f'{name}\n' for name in members))
+        write_text(cutter.folder / f'{split}.txt', ''.join(f'{name}\n' for name in members))
     side = min(min(tile.window[2:]) for tile in splits.get('train', tiles))
     img_bands = range(1, min(3, len(cutter.rgb_bands)) + 1)
     text = dataset_file(
@@ -239,7 +239,7 @@ def _finish(cutter: Cutter, out: Path, cutting: Cutting) -> Report:
         aux_range,
         min(MIN_SIDE, side),
     )
-    (cutter.folder / 'dataset.py').write_text(text, encoding='utf-8')
+    write_text(cutter.folder / 'dataset.py', text)
     return Report(
         out,
         cutter.classes,

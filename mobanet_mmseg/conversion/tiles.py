@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
-from rasterio.windows import transform as window_transform
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.conversion.legends import Legend
 from mobanet_mmseg.conversion.splitting import PixelWindow, Tile
 from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.rasters.files import gdal_settings, open_raster
+from mobanet_mmseg.rasters.geotiff import TILE, Layer, write_geotiff
 from mobanet_mmseg.rasters.warping import alpha_bands, float_type
 from mobanet_mmseg.rasters.windows import RasterInfo, read_window
 
@@ -187,73 +186,10 @@ class Cutter:
         mask: np.ndarray | None = None,
     ) -> None:
         path = self.folder / folder / f'{name}.tif'
-        row, col, height, width = tile.window
-        profile = {
-            'height': height,
-            'width': width,
-            'crs': self.grid.crs,
-            'transform': window_transform(Window(col, row, width, height), self.grid.transform),
-            'nodata': nodata,
-        }
-        colours = self.pair.legend.palette if folder == 'label' else None
-        try:
-            write_tile(path, pixels, profile, mask=mask, colours=colours)
-        except (OSError, RasterioError) as error:
-            raise OSError(
-                f'{path} could not be written ({error.__cause__ or error}): check the free space '
-                'and the permissions there, or choose another place.'
-            ) from error
-
-
-def write_tile(
-    path: Path,
-    pixels: np.ndarray,
-    profile: dict,
-    *,
-    mask: np.ndarray | None = None,
-    colours: Sequence[Sequence[int]] | None = None,
-) -> None:
-    """Write a tiled, losslessly compressed GeoTIFF and read it back.
-
-    Args:
-        path: File to write.
-        pixels: (bands, h, w) values.
-        profile: Its size, place and nodata value.
-        mask: (h, w), where there is data; None where the nodata value says it.
-        colours: Colour of each class, for label maps.
-
-    Raises:
-        OSError: If what was written is not what is read: GDAL is silent when a disk is full.
-    """
-    count = len(pixels)
-    kind = 'rgb' if count == 3 and pixels.dtype == np.uint8 else 'minisblack'
-    layout = {
-        'driver': 'GTiff',
-        'count': count,
-        'dtype': pixels.dtype,
-        'tiled': True,
-        'blockxsize': 256,
-        'blockysize': 256,
-        'compress': 'deflate',
-        'predictor': 3 if pixels.dtype.kind == 'f' else 2,
-        'interleave': 'pixel',
-        'photometric': kind if colours is None else 'palette',
-        'bigtiff': 'if_safer',
-    }
-    path.parent.mkdir(exist_ok=True)
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(path, 'w', **layout, **profile) as raster,
-    ):
-        raster.write(pixels)
-        if mask is not None:
-            raster.write_mask(mask)
-        if colours is not None:
-            raster.write_colormap(1, {i: (*c, 255) for i, c in enumerate(colours)})
-    with rasterio.open(path) as raster:
-        same = np.array_equal(raster.read(), pixels, equal_nan=pixels.dtype.kind == 'f')
-    if not same:
-        raise OSError('it is incomplete')
+        bands, dtype = ('',) * len(pixels), str(pixels.dtype)
+        classes = Classes(self.classes, self.pair.legend.palette) if folder == 'label' else None
+        layer = Layer(path, bands, dtype, nodata, classes, layout=TILE)
+        write_geotiff(layer, self.grid.crop(tile.window), pixels, mask)
 
 
 def bands_of(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:

@@ -9,10 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
-from rasterio.windows import Window
-from rasterio.windows import transform as window_transform
 from torch import Tensor
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.rasters.geotiff import write_labels
 from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.visualization.pictures import draw_panels, render_panels
@@ -63,15 +62,15 @@ class SavePredictionHook(Hook):
                 )
             labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             info = read_info(sample.img_path)
-            row, column, height, width = sample.get('window') or (0, 0, info.height, info.width)
-            if labels.shape != (height, width):
+            window = sample.get('window')
+            grid = info if window is None else info.crop(window)
+            if labels.shape != (grid.height, grid.width):
                 raise ValueError(
                     f'The prediction of {sample.img_path} is {labels.shape} pixels, but '
-                    f"{(height, width)} were read: keep ori_shape (and 'window') in the "
+                    f"{(grid.height, grid.width)} were read: keep ori_shape (and 'window') in the "
                     'meta_keys of PackSegInputs.'
                 )
-            transform = window_transform(Window(column, row, width, height), info.transform)
-            write_labels(self.out_dir / name, labels, crs=info.crs, transform=transform, **legend)
+            write_labels(self.out_dir / name, labels, grid, Classes.of(legend))
 
 
 @HOOKS.register_module()

@@ -9,10 +9,11 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.rasters.geotiff import check_labels, label_layer
-from mobanet_mmseg.rasters.row_writer import Layer, RowWriter, open_geotiffs
+from mobanet_mmseg.classes import IGNORE_INDEX, Classes
+from mobanet_mmseg.rasters.files import RasterInfo
+from mobanet_mmseg.rasters.geotiff import GeoTiff, Layer, open_geotiffs
 
-NODATA = 255  # in every map
+NODATA = IGNORE_INDEX  # in every map
 PROBABILITY_1 = 254  # the byte of a probability of 1
 
 
@@ -79,18 +80,17 @@ def open_maps(
             f'Two maps would both be written to one of {", ".join(map(str, given))}: give each '
             'its own name.'
         )
-    layers = [label_layer(paths.labels, classes=classes, palette=palette, nodata=NODATA)]
+    layers = [Layer(paths.labels, classes=Classes(classes, palette))]
     for path, bands in ((paths.probabilities, tuple(classes)), (paths.confidence, ('confidence',))):
         if path is not None:
-            layers.append(Layer(path, bands, NODATA, scale=1 / PROBABILITY_1))
-    place = {'crs': crs, 'transform': transform, 'cog': paths.cog}
-    with open_geotiffs(layers, shape, **place) as writers:
+            layers.append(Layer(path, bands, scale=1 / PROBABILITY_1))
+    grid = RasterInfo(str(paths.labels), *shape, 1, 'uint8', crs, transform, (NODATA,))
+    with open_geotiffs(layers, grid, cog=paths.cog) as writers:
         files = {writer.layer.path: writer for writer in writers}
         yield MapWriter(
             files[paths.labels],
             files.get(paths.probabilities),
             files.get(paths.confidence),
-            len(classes),
         )
 
 
@@ -101,20 +101,17 @@ class MapWriter:
         labels: Writes the label map.
         probabilities: Writes the probabilities, if they are wanted.
         confidence: Writes the confidence, if it is wanted.
-        num_classes: Number of classes K.
     """
 
     def __init__(
         self,
-        labels: RowWriter,
-        probabilities: RowWriter | None,
-        confidence: RowWriter | None,
-        num_classes: int,
+        labels: GeoTiff,
+        probabilities: GeoTiff | None,
+        confidence: GeoTiff | None,
     ) -> None:
         self._labels = labels
         self._probabilities = probabilities
         self._confidence = confidence
-        self._num_classes = num_classes
 
     def write(
         self,
@@ -130,29 +127,18 @@ class MapWriter:
             probabilities: (K, n, W) uint8, if their map is open.
             confidence: (n, W) uint8, if its map is open.
             column: Number of their first column, where W is a band's width; see
-                :meth:`RowWriter.write`.
+                :meth:`GeoTiff.write`.
 
         Raises:
             OSError: If they cannot be written.
-            ValueError: If they do not fit each other or the maps.
+            ValueError: If the labels hold an index that is no class.
         """
-        path = self._labels.layer.path
-        check_labels(path, labels, self._num_classes, NODATA)
         self._labels.write(labels[None], column)
-        for name, writer, given in (
-            ('probabilities', self._probabilities, probabilities),
-            ('confidence', self._confidence, None if confidence is None else confidence[None]),
+        for writer, given in (
+            (self._probabilities, probabilities),
+            (self._confidence, None if confidence is None else confidence[None]),
         ):
-            if (writer is None) != (given is None):
-                raise ValueError(
-                    f'The {name} beside {path} are {"not " if writer is None else ""}written, but '
-                    f'{"some" if writer is None else "none"} are given: give what was opened.'
-                )
-            if writer is None:
-                continue
-            if given.shape[-2:] != labels.shape:
-                raise ValueError(
-                    f'{writer.layer.path} is to get rows of shape {given.shape} beside labels of '
-                    f'{labels.shape}: give the same rows and columns of each.'
-                )
-            writer.write(given, column)
+            assert (writer is None) == (given is None), 'what was opened is what is written'
+            if writer is not None:
+                assert given.shape[-2:] == labels.shape, (given.shape, labels.shape)
+                writer.write(given, column)

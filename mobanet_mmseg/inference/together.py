@@ -28,8 +28,8 @@ from mobanet_mmseg.inference.predict import (
 from mobanet_mmseg.inference.ranks import agreed, failing_together
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.rasters.files import gdal_settings
-from mobanet_mmseg.rasters.row_writer import check_goal, touch
 from mobanet_mmseg.tiling.windows import PixelSpan, share_strips
+from mobanet_mmseg.writing import prepare_place, reporting
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
 
@@ -126,8 +126,10 @@ def _check_place(paths: MapPaths, parts: Sequence[MapPaths]) -> None:
     """Find out before the work whether its end can be written, and the shares be joined."""
     with failing_together():
         for path in _files(paths):
-            check_goal(path)
-        touch(parts[get_rank()].labels)
+            prepare_place(path)
+        mine = parts[get_rank()].labels
+        with reporting(mine):
+            mine.touch()
     with failing_together():
         # the first process looks, as it has not before: network disks remember what was not there
         for rank, part in enumerate(parts if get_rank() == 0 else ()):

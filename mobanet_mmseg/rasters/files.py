@@ -7,7 +7,7 @@ number.
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,10 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
+from rasterio.windows import Window as RasterioWindow
+from rasterio.windows import transform as window_transform
+
+from mobanet_mmseg.tiling.windows import Window
 
 MAX_OPEN = 96  # all 24 training tiles of Potsdam with their DSMs and labels
 CACHE_BYTES = 64_000_000  # GDAL's own default is 5 % of the machine's memory, per process
@@ -46,6 +50,16 @@ class RasterInfo:
     crs: CRS | None
     transform: Affine
     nodata: tuple[float | None, ...]
+
+    def crop(self, window: Window) -> 'RasterInfo':
+        """Say what the header of a window of the raster says, written to a file of its own.
+
+        Args:
+            window: The window.
+        """
+        row, col, height, width = window
+        transform = window_transform(RasterioWindow(col, row, width, height), self.transform)
+        return replace(self, height=height, width=width, transform=transform)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from mobanet_mmseg.rasters.percentiles import band_percentiles
 from mobanet_mmseg.rasters.windows import AuxRange, check_bands, read_info, read_window
+from mobanet_mmseg.writing import write_text
 
 STATISTICS_FILE = 'aux_statistics.json'
 CHUNK_BYTES = 16_000_000
@@ -264,17 +265,15 @@ def _load(folder: Path) -> dict[str, Any]:
 def _store(folder: Path, done: dict[str, Any]) -> None:
     """Add entries to a folder's file, keeping what another process has added meanwhile."""
     path = folder / STATISTICS_FILE
-    beside = folder / f'.{STATISTICS_FILE}.{os.getpid()}'
     try:
-        beside.write_text(json.dumps(_load(folder) | done, indent=1), encoding='utf-8')
-        beside.replace(path)
+        write_text(path, json.dumps(_load(folder) | done, indent=1))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         if folder not in _unwritable:
             _unwritable.add(folder)
             print_log(
-                f'{path} cannot be written ({error.strerror}): the ranges of the auxiliary '
-                'rasters are computed again in each run; make the folder writable to keep them.',
+                f'{path} cannot be written ({error.__cause__.strerror}): the ranges of the '
+                'auxiliary rasters are computed again in each run; make the folder writable to '
+                'keep them.',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -98,7 +98,7 @@ def test_rasters_on_one_grid_are_cut_bit_by_bit_and_each_pixel_is_covered_once(t
     assert sizes == {(25, 25), (25, 35), (15, 25), (15, 35)}
     with rasterio.open(tmp_path / 'out/img/rgb_r001_c001.tif') as tile:
         assert (tile.crs.to_epsg(), tile.transform) == (32633, place(25, 25))
-        assert tile.profile['compress'] == 'deflate'
+        assert tile.profile['compress'] == 'zstd'
     with rasterio.open(tmp_path / 'out/label/rgb_r000_c000.tif') as tile:
         assert tile.nodata == 255
 
@@ -584,7 +584,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_so_is_one_around_the_input(tm
 
 
 def test_a_tile_that_does_not_read_back_as_written_stops_the_conversion(tmp_path, monkeypatch):
-    def full_disk(self, pixels, *args):
+    def full_disk(self, pixels, **options):
         raise rasterio.errors.RasterioIOError('No space left on device')
 
     pair = labelled(tmp_path)

@@ -10,7 +10,6 @@ from mobanet_mmseg.inference import predict
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.warped_rows import WarpedRows
-from mobanet_mmseg.rasters.row_writer import Layer, open_geotiffs
 from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.tiling.sliding_window import Rows, sweep
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
@@ -95,24 +94,6 @@ def test_columns_of_a_pair_are_those_of_the_whole_rows(scene):
         part, part_valid = pair.read_rows(3, 30, (7, 41))
     np.testing.assert_array_equal(part, rows[..., 7:41])
     np.testing.assert_array_equal(part_valid, valid[:, 7:41])
-
-
-def test_a_band_that_is_left_out_is_an_error_and_no_file(tmp_path):
-    rows = np.zeros((1, 5, 256), np.uint8)
-    layer = Layer(tmp_path / 'out.tif')
-    place = {'crs': None, 'transform': from_origin(0, 0, 1, 1)}
-    with (
-        pytest.raises(ValueError, match='write all of them'),
-        open_geotiffs([layer], (5, 512), **place) as (file,),
-    ):
-        file.write(rows)
-    with (
-        pytest.raises(ValueError, match='from column 512'),
-        open_geotiffs([layer], (5, 768), **place) as (file,),
-    ):
-        file.write(rows)
-        file.write(rows, 512)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_columns_of_a_warped_raster_are_those_of_the_whole_rows(scene, tmp_path):
