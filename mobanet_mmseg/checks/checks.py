@@ -12,8 +12,7 @@ from rich.progress import track
 
 from mobanet_mmseg.checks.judge import HURTS, LOOK, Finding, judge_tile
 from mobanet_mmseg.checks.measure import TileReport, measure_tile
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.splits import shared_files
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
 
 SPLITS = ('train', 'val', 'test')
 Layers = dict[str, np.ndarray | None]

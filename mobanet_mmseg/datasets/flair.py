@@ -11,13 +11,11 @@ from typing import Any, ClassVar
 
 from mmseg.registry import DATASETS
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.splits import refuse_twice
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, refuse_twice, shown
 
 DOMAIN = re.compile(r'D\d{3}_\d{4}')  # a département and a year: D041_2021
 PATCH = re.compile(r'(IMG|MSK)_(\d+)\.tif')
 RARE_VALUES = range(13, 20)  # swimming pool, snow, clear cut, mixed, ligneous, greenhouse, other
-SHOWN = 8
 
 Patch = tuple[str, str]  # domain, number
 
@@ -41,7 +39,8 @@ class FLAIRDataset(MultimodalSegDataset):
             a ``data_root`` of its own.
         labels: Whether masks are read; without them ``test_mode`` is needed.
         img_bands: Bands of the optical channels, of R G B NIR.
-        aux_bands: Bands of the auxiliary channels; 5 is the height.
+        aux_bands: Bands of the auxiliary channels; 5 is the height; ``()`` for the optical image
+            alone.
         aux_range: See ``MultimodalSegDataset``.
 
     Raises:
@@ -110,7 +109,7 @@ class FLAIRDataset(MultimodalSegDataset):
         super().__init__(img_bands=img_bands, aux_bands=aux_bands, aux_range=aux_range, **kwargs)
 
     def find_tiles(self) -> list[dict[str, Any]]:
-        """Find each patch's file, which is optical and auxiliary raster in one, and its mask.
+        """Find each patch's file, optical and auxiliary raster in one, and its mask.
 
         Raises:
             FileNotFoundError: If a domain or a mask is missing.
@@ -127,7 +126,7 @@ class FLAIRDataset(MultimodalSegDataset):
         if absent:
             raise FileNotFoundError(
                 f'{len(absent)} of {len(self.domains)} domains have no IMG_*.tif under {root}: '
-                f'{_shown(absent)}; unpack each into a folder of its name, or give domains=[...] '
+                f'{shown(absent)}; unpack each into a folder of its name, or give domains=[...] '
                 'of those that are there.'
             )
         if self.labels:
@@ -135,12 +134,16 @@ class FLAIRDataset(MultimodalSegDataset):
             if without:
                 raise FileNotFoundError(
                     f'{len(without)} of {len(files["IMG"])} patches under {root} have no MSK_*.tif '
-                    f'of their number and domain: {_shown(without)}; unpack the labels there, too.'
+                    f'of their number and domain: {shown(without)}; unpack the labels there, too.'
                 )
         tiles = []
         for patch, path in sorted(files['IMG'].items()):
-            tile = {'img_path': path, 'aux_path': path}
-            tiles.append(tile | ({'seg_map_path': files['MSK'][patch]} if self.labels else {}))
+            tile = {'img_path': path}
+            if self.aux_bands:
+                tile['aux_path'] = path
+            if self.labels:
+                tile['seg_map_path'] = files['MSK'][patch]
+            tiles.append(tile)
         return tiles
 
     def make_label_lookup(self) -> dict[int | tuple[int, ...], int]:
@@ -173,7 +176,3 @@ class FLAIRDataset(MultimodalSegDataset):
                         f'{path} is there a second time as {known}: keep one of them under {root}.'
                     )
         return files
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ', '.join(names[:SHOWN]) + (', ...' if len(names) > SHOWN else '')

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from mmseg.registry import DATASETS
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.splits import refuse_twice
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, refuse_twice, shown
 
 
 class Source(NamedTuple):
@@ -33,7 +32,7 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
     Args:
         tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names of tiles.
         optical: Which optical raster is read, one of ``OPTICAL``.
-        height: Which auxiliary raster is read, one of ``HEIGHT``.
+        height: Which auxiliary raster is read, one of ``HEIGHT``; None for the optical image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
 
@@ -64,7 +63,7 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
         self,
         tiles: str | Sequence[str] = 'train',
         optical: str = 'rgb',
-        height: str = 'dsm',
+        height: str | None = 'dsm',
         labels: str | None = 'eroded',
         **kwargs: Any,
     ) -> None:
@@ -75,10 +74,11 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
                 f'{name} got {sorted(unused & kwargs.keys())}, but finds the files of the archive '
                 'by itself: give data_root and tiles, or use MultimodalSegDataset.'
             )
-        self.sources = {
-            'img_path': _choose(name, 'optical', optical, self.OPTICAL),
-            'aux_path': _choose(name, 'height', height, self.HEIGHT),
-        }
+        self.sources = {'img_path': _choose(name, 'optical', optical, self.OPTICAL)}
+        if height is None:
+            kwargs['aux_bands'] = ()
+        else:
+            self.sources['aux_path'] = _choose(name, 'height', height, self.HEIGHT)
         if labels is not None:
             self.sources['seg_map_path'] = _choose(name, 'labels', labels, self.LABELS)
         self.tiles = self._tile_names(tiles)
@@ -102,17 +102,18 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
                 name = source.name.format(tile=tile, row=row, col=col)
                 places = [root / folder for folder in source.folders]
                 places += [folder / folder.name for folder in places]
-                files[key] = next((str(p / name) for p in places if (p / name).is_file()), None)
-                if files[key] is None:
+                found = next((str(p / name) for p in places if (p / name).is_file()), None)
+                if found is not None:
+                    files[key] = found
+                elif key != 'aux_path' or self.missing_aux == 'error':
                     missing.append(name)
             tiles.append(files)
         if missing:
-            shown = ', '.join(missing[:8]) + (', ...' if len(missing) > 8 else '')
             folders = ', '.join(f for source in self.sources.values() for f in source.folders)
             raise FileNotFoundError(
                 f'{len(missing)} of the {len(self.sources) * len(tiles)} rasters of {len(tiles)} '
-                f'tiles are missing under {root}: {shown} (looked in {folders}). Unpack the '
-                'archive there, correct data_root, or leave the tiles out of the split.'
+                f'tiles are missing under {root}: {shown(missing)} (looked in {folders}). Unpack '
+                'the archive there, correct data_root, or leave the tiles out of the split.'
             )
         return tiles
 
@@ -149,7 +150,8 @@ class ISPRSPotsdamDataset(ISPRSArchiveDataset):
     Args:
         tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names such as ``'2_10'``.
         optical: ``'rgb'``, ``'irrg'``, or ``'rgbir'`` with four bands.
-        height: ``'dsm'``, metres, or ``'ndsm'``, height above ground, 0..255.
+        height: ``'dsm'``, metres; ``'ndsm'``, height above ground, 0..255; or None for the optical
+            image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
     """
@@ -196,7 +198,7 @@ class ISPRSVaihingenDataset(ISPRSArchiveDataset):
     Args:
         tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names such as ``'1'``.
         optical: ``'irrg'``, the only optical raster of the archive.
-        height: ``'dsm'``, metres; the archive has no normalised one.
+        height: ``'dsm'``, metres, or None for the optical image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
     """
@@ -234,7 +236,7 @@ class ISPRSVaihingenDataset(ISPRSArchiveDataset):
         self,
         tiles: str | Sequence[str] = 'train',
         optical: str = 'irrg',
-        height: str = 'dsm',
+        height: str | None = 'dsm',
         labels: str | None = 'eroded',
         **kwargs: Any,
     ) -> None:

@@ -7,20 +7,25 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
-from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MAX_CLASSES
+from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.rasters.windows import read_info, read_stack, read_window
+from mobanet_mmseg.tiling.windows import Window
 
 
 @TRANSFORMS.register_module()
 class LoadMultimodalRaster(BaseTransform):
     """Load the optical and the auxiliary raster as one stacked image.
 
+    Without ``aux_bands`` that is the optical image alone; without ``aux_path`` the auxiliary
+    channels are 0.
+
     Required Keys:
 
-    - img_path, aux_path
+    - img_path
+    - aux_path (optional)
     - img_bands, aux_bands (band numbers, counted from 1)
-    - aux_range ((low, high) or (low, high, clip) in the auxiliary raster's unit, or None)
-    - window ((row, col, height, width), pixels; optional: without it, the whole tile)
+    - aux_range (a Scaling in the auxiliary raster's unit, or None)
+    - window (a Window; optional: without it, the whole tile)
 
     Added Keys:
 
@@ -32,7 +37,7 @@ class LoadMultimodalRaster(BaseTransform):
         """Load ``img``."""
         img = read_stack(
             results['img_path'],
-            results['aux_path'],
+            results.get('aux_path'),
             img_bands=results['img_bands'],
             aux_bands=results['aux_bands'],
             aux_range=results['aux_range'],
@@ -52,11 +57,11 @@ class LoadRasterAnnotations(BaseTransform):
 
     Required Keys:
 
-    - img_path
+    - height, width (of the tile, pixels)
     - seg_map_path (optional)
     - label_lookup (value or colour of a label -> class index, 255 = ignore)
     - seg_fields
-    - window (optional)
+    - window (a Window; optional)
 
     Modified Keys:
 
@@ -75,8 +80,7 @@ class LoadRasterAnnotations(BaseTransform):
         path = results.get('seg_map_path')
         if path is None:
             return results
-        tile = read_info(results['img_path'])
-        shape = (tile.height, tile.width)
+        shape = (results['height'], results['width'])
         labels, pixels = read_classes(path, results['label_lookup'], results.get('window'), shape)
         unknown = labels == UNKNOWN
         if unknown.any():
@@ -107,7 +111,7 @@ UNKNOWN = MAX_CLASSES
 def read_classes(
     path: str,
     lookup: dict[int | tuple[int, ...], int],
-    window: tuple[int, int, int, int] | None,
+    window: Window | None,
     shape: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read a window of a label raster.
@@ -115,7 +119,7 @@ def read_classes(
     Args:
         path: Label raster, class values (one band) or colours (three).
         lookup: Class index of each value and each colour.
-        window: (row, col, height, width) within ``shape``, pixels; None is all of it.
+        window: Window within ``shape``; None is all of it.
         shape: Height and width of the tile's optical raster, pixels.
 
     Returns:

@@ -1,24 +1,27 @@
-"""Any pairs of an optical and an auxiliary raster, with or without labels."""
+"""Any optical rasters, with or without auxiliary ones, with or without labels."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import list_dir_or_file, list_from_file
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from rich.progress import track
 
-from mobanet_mmseg.datasets.splits import refuse_twice
+from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.rasters.grids import check_place
-from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges
-from mobanet_mmseg.rasters.windows import AuxRange, check_bands, check_sizes, read_info
+from mobanet_mmseg.rasters.ranges import aux_ranges
+from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info
+from mobanet_mmseg.tiling.windows import Window
 
-IGNORE_INDEX = 255
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
-MAX_CLASSES = 254  # labels are bytes, 254 marks what no class has, 255 is ignored
+SHOWN = 8  # names in a sentence
 
 
 class WindowIndex(NamedTuple):
@@ -38,6 +41,11 @@ class WindowIndex(NamedTuple):
     height: int
     width: int
 
+    @property
+    def window(self) -> Window:
+        """The window within its tile."""
+        return Window(*self[1:])
+
 
 @DATASETS.register_module()
 class MultimodalSegDataset(BaseSegDataset):
@@ -45,12 +53,14 @@ class MultimodalSegDataset(BaseSegDataset):
 
     The three of a tile share a stem: ``img_path/STEM + img_suffix``, ``aux_path/STEM +
     aux_suffix``, ``seg_map_path/STEM + seg_map_suffix``. A label raster of one band holds class
-    indices, one of three bands holds the palette's colours; black is no label.
+    indices, one of three bands holds the palette's colours; black is no label. Without ``aux_path``
+    in ``data_prefix`` the samples are the optical image alone, of ``len(img_bands)`` channels, as
+    any stock model takes it.
 
     An item is one tile, or one window of it where a ``WindowIndex`` is asked for. The pipeline
-    gets ``img_path``, ``aux_path``, ``seg_map_path`` (with labels), ``height``, ``width``,
-    ``img_bands``, ``aux_bands``, ``aux_range``, ``label_lookup`` (label value or colour to class
-    index) and ``window`` (row, col, height, width; of a ``WindowIndex``).
+    gets ``img_path``, ``aux_path`` (of a tile that has one), ``seg_map_path`` (with labels),
+    ``height``, ``width``, ``img_bands``, ``aux_bands``, ``aux_range``, ``label_lookup`` (label
+    value or colour to class index) and ``window`` (of a ``WindowIndex``).
 
     Args:
         img_suffix: End of the optical rasters' names.
@@ -58,9 +68,10 @@ class MultimodalSegDataset(BaseSegDataset):
         seg_map_suffix: End of the label rasters' names.
         ann_file: Split file, one stem a line; empty takes every optical raster there is.
         data_prefix: Folders ``img_path``, ``aux_path`` and ``seg_map_path``, under ``data_root``.
-            Without ``seg_map_path`` there are no labels, which ``test_mode`` allows.
+            Without ``aux_path`` there is no auxiliary modality; without ``seg_map_path`` there are
+            no labels, which ``test_mode`` allows.
         img_bands: Bands of the optical raster, in the order of the channels.
-        aux_bands: Bands of the auxiliary raster, in the order of the channels.
+        aux_bands: Bands of the auxiliary raster, in the order of the channels; ``()`` reads none.
         aux_range: ``'tile'`` scales each auxiliary raster by its own least and greatest value;
             ``('percentile', 1, 99)`` by these percentiles of its own, beyond which values are
             clipped, so that single outliers do not squeeze the rest; a pair ``(low, high)`` in its
@@ -71,6 +82,8 @@ class MultimodalSegDataset(BaseSegDataset):
         check_place: Refuse tiles whose rasters say that they lie in different places: another CRS,
             or transforms more than half a pixel apart; a raster that does not say is accepted.
             False goes by the pixels alone.
+        missing_aux: What becomes of a tile whose auxiliary raster is missing: ``'error'`` stops,
+            ``'zeros'`` gives it auxiliary channels of 0, as if all of it were nodata.
 
     Raises:
         FileNotFoundError: If rasters are missing.
@@ -86,10 +99,11 @@ class MultimodalSegDataset(BaseSegDataset):
         data_prefix: dict[str, str | None] | None = None,
         img_bands: Sequence[int] = (1, 2, 3),
         aux_bands: Sequence[int] = (1,),
-        aux_range: str | Percentiles | AuxRange | None = 'tile',
+        aux_range: Any = 'tile',
         label_values: Sequence[int] | None = None,
         label_ignore: Sequence[int] = (IGNORE_INDEX,),
         check_place: bool = True,
+        missing_aux: Literal['error', 'zeros'] = 'error',
         **kwargs: Any,
     ) -> None:
         for name in ('reduce_zero_label', 'backend_args'):
@@ -98,20 +112,26 @@ class MultimodalSegDataset(BaseSegDataset):
                     f'{type(self).__name__} got {name}={kwargs[name]!r}, which it does not use: '
                     'say by label_values which value is which class, and keep the rasters on disk.'
                 )
+        if missing_aux not in ('error', 'zeros'):
+            raise ValueError(
+                f"{type(self).__name__} got missing_aux={missing_aux!r}: give 'error' or 'zeros'."
+            )
+        data_prefix = {k: v for k, v in (data_prefix or {}).items() if v is not None}
         self.aux_suffix = aux_suffix
         self.img_bands = tuple(img_bands)
-        self.aux_bands = tuple(aux_bands)
+        self.aux_bands = () if data_prefix and 'aux_path' not in data_prefix else tuple(aux_bands)
         self.aux_range = aux_range
         self.label_values = label_values
         self.label_ignore = tuple(label_ignore)
         self.check_place = check_place
+        self.missing_aux = missing_aux
         # MMSeg draws a palette by chance where there is none: no label is painted with that.
         self.has_palette = 'palette' in (self.METAINFO | dict(kwargs.get('metainfo') or {}))
         super().__init__(
             img_suffix=img_suffix,
             seg_map_suffix=seg_map_suffix,
             ann_file=ann_file,
-            data_prefix={k: v for k, v in (data_prefix or {}).items() if v is not None},
+            data_prefix=data_prefix,
             **kwargs,
         )
 
@@ -135,32 +155,36 @@ class MultimodalSegDataset(BaseSegDataset):
                 f'{type(self).__name__} has no labels to train on: give seg_map_path in '
                 'data_prefix, or test_mode=True to predict.'
             )
+        if self.aux_bands and self.missing_aux == 'zeros':
+            self._leave_out_missing_aux(tiles)
         self._refuse_missing(tiles)
         show = len(tiles) > 100 and is_main_process()
         for tile in track(tiles, 'Headers of the rasters', disable=not show):
             self.check_tile(tile)
-        ranges = aux_ranges([tile['aux_path'] for tile in tiles], self.aux_bands, self.aux_range)
-        return [tile | {'aux_range': limits} for tile, limits in zip(tiles, ranges, strict=True)]
+        paired = [tile for tile in tiles if 'aux_path' in tile]
+        ranges = aux_ranges([tile['aux_path'] for tile in paired], self.aux_bands, self.aux_range)
+        for tile, scaling in zip(paired, ranges, strict=True):
+            tile['aux_range'] = scaling
+        return tiles
 
     def find_tiles(self) -> list[dict[str, Any]]:
-        """Name each tile's files: ``img_path``, ``aux_path`` and, with labels, ``seg_map_path``.
+        """Name each tile's files: ``img_path``, perhaps ``aux_path``, perhaps ``seg_map_path``.
 
         Raises:
             FileNotFoundError: If the split file or the optical folder is missing.
-            ValueError: If a folder is not given, or a tile is named twice.
+            ValueError: If no optical folder is given, or a tile is named twice.
         """
-        folders = {key: self.data_prefix.get(key) for key in ('img_path', 'aux_path')}
-        if None in folders.values():
+        if 'img_path' not in self.data_prefix:
             raise ValueError(
-                f'{type(self).__name__} got data_prefix={self.data_prefix}: give the folders '
-                'img_path and aux_path.'
+                f'{type(self).__name__} got data_prefix={self.data_prefix}: give the folder '
+                'img_path, and aux_path where there is an auxiliary modality.'
             )
-        suffixes = {'img_path': self.img_suffix, 'aux_path': self.aux_suffix}
-        if 'seg_map_path' in self.data_prefix:
-            folders['seg_map_path'] = self.data_prefix['seg_map_path']
-            suffixes['seg_map_path'] = self.seg_map_suffix
+        suffixes = {'img_path': self.img_suffix, 'seg_map_path': self.seg_map_suffix}
+        if self.aux_bands:
+            suffixes['aux_path'] = self.aux_suffix
+        folders = {key: Path(self.data_prefix[key]) for key in suffixes if key in self.data_prefix}
         return [
-            {key: str(Path(folder) / (stem + suffixes[key])) for key, folder in folders.items()}
+            {key: str(folder / (stem + suffixes[key])) for key, folder in folders.items()}
             for stem in self._stems()
         ]
 
@@ -175,10 +199,11 @@ class MultimodalSegDataset(BaseSegDataset):
             ValueError: If they do not fit the dataset or one another.
         """
         info = read_info(tile['img_path'])
-        aux = read_info(tile['aux_path'])
         check_bands(info, self.img_bands)
-        check_bands(aux, self.aux_bands)
-        others = [aux]
+        others = []
+        if 'aux_path' in tile:
+            others.append(read_info(tile['aux_path']))
+            check_bands(others[0], self.aux_bands)
         if 'seg_map_path' in tile:
             label = read_info(tile['seg_map_path'])
             others.append(label)
@@ -209,13 +234,14 @@ class MultimodalSegDataset(BaseSegDataset):
         info.update(
             img_bands=self.img_bands,
             aux_bands=self.aux_bands,
+            aux_range=info.get('aux_range'),
             label_lookup=self.label_lookup,
             label_map=self.label_map,
             reduce_zero_label=False,
             seg_fields=[],
         )
         if isinstance(idx, WindowIndex):
-            info['window'] = tuple(idx[1:])
+            info['window'] = idx.window
         return info
 
     def tile_size(self, idx: int) -> tuple[str, int, int]:
@@ -247,15 +273,27 @@ class MultimodalSegDataset(BaseSegDataset):
         refuse_twice(stems, self.ann_file)
         return stems
 
+    def _leave_out_missing_aux(self, tiles: list[dict[str, Any]]) -> None:
+        """Take the auxiliary rasters that are not there out of the tiles, and say how many."""
+        without = [tile for tile in tiles if not _is_file(tile.get('aux_path'))]
+        for tile in without:
+            tile.pop('aux_path', None)
+        if without:
+            print_log(
+                f'{len(without)} of {len(tiles)} tiles have no auxiliary raster, which is 0 for '
+                f'them (missing_aux): {shown([tile["img_path"] for tile in without])}.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
     def _refuse_missing(self, tiles: list[dict[str, Any]]) -> None:
         paths = [path for tile in tiles for path in tile.values()]
-        missing = [path for path in paths if not os.path.isfile(path)]  # noqa: PTH113  (does not raise)
+        missing = [path for path in paths if not _is_file(path)]
         if missing:
-            shown = ', '.join(map(_describe_missing, missing[:8]))
-            shown += ', ...' if len(missing) > 8 else ''
             raise FileNotFoundError(
                 f'{len(missing)} of the {len(paths)} rasters of {len(tiles)} tiles are missing: '
-                f'{shown}. Put them there, or leave their tiles out of the split.'
+                f'{shown(missing, _describe_missing)}. Put them there, or leave their tiles out '
+                'of the split.'
             )
 
     def make_label_lookup(self) -> dict[int | tuple[int, ...], int]:
@@ -288,6 +326,51 @@ class MultimodalSegDataset(BaseSegDataset):
             colors = [tuple(color) for color in known['palette']]
             lookup |= {IGNORE_COLOR: IGNORE_INDEX, **dict(zip(colors, targets, strict=True))}
         return lookup
+
+
+def refuse_twice(tiles: Sequence[str], source: str) -> None:
+    """Refuse a split that names a tile more than once.
+
+    Args:
+        tiles: Names of the tiles.
+        source: Where they are named.
+
+    Raises:
+        ValueError: If one is named again.
+    """
+    twice = [tile for tile, count in Counter(tiles).items() if count > 1]
+    if twice:
+        raise ValueError(f'{source} names {twice} more than once: name a tile once.')
+
+
+def shared_files(paths: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Name the files of one split that another split reads, too, links followed.
+
+    Args:
+        paths: Files of one split.
+        others: Files of the other.
+    """
+    known = {_identity(path) for path in others}
+    return [path for path in paths if _identity(path) in known]
+
+
+def shown(names: Sequence[str], describe: Callable[[str], str] = str) -> str:
+    """List names in a sentence, the first few of many.
+
+    Args:
+        names: What to list.
+        describe: What is said of each.
+    """
+    return ', '.join(map(describe, names[:SHOWN])) + (', ...' if len(names) > SHOWN else '')
+
+
+def _identity(path: str) -> tuple[int, int]:
+    stat = Path(path).stat()
+    return stat.st_dev, stat.st_ino
+
+
+def _is_file(path: str | None) -> bool:
+    return path is not None and os.path.isfile(path)  # noqa: PTH113  (does not raise)
 
 
 def _describe_missing(path: str) -> str:

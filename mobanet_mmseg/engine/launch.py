@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from mobanet_mmseg.weights.checkpoints import CheckpointError
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def add_runner_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +57,16 @@ def load_config(args: argparse.Namespace) -> Config:
 
 @contextmanager
 def ending_in_one_sentence() -> Iterator[None]:
-    """End the program with the sentence, and no traceback, where a file is missing or no use."""
+    """End the program with the sentence, and no traceback, where a user's mistake is refused.
+
+    That is a missing file, a checkpoint of no use, or a ValueError that this package raises.
+    """
     try:
         yield
     except (CheckpointError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')
+    except ValueError as error:
+        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+        if not Path(raised_in).is_relative_to(PACKAGE):
+            raise
         sys.exit(f'error: {error}')

@@ -52,17 +52,17 @@ class RandomWindowSampler(Sampler):
         one_number = isinstance(window_size, int)
         self.window_size = (window_size, window_size) if one_number else tuple(window_size)
         # rows and columns where a window of each tile can begin, (number of tiles, 2)
-        self.places = np.array([self._places(*dataset.tile_size(i)) for i in range(len(dataset))])
+        self.starts = np.array([self._starts(*dataset.tile_size(i)) for i in range(len(dataset))])
 
     def __iter__(self) -> Iterator[WindowIndex]:
         """Draw this process's windows of the epoch."""
-        until = np.cumsum(self.places.prod(axis=1))
+        until = np.cumsum(self.starts.prod(axis=1))
         rng = np.random.default_rng([self.seed, self.epoch])
         drawn = rng.integers(until[-1], size=self.num_samples * self.world_size)
-        for place in drawn[self.rank :: self.world_size]:
-            tile = int(np.searchsorted(until, place, side='right'))
-            within = int(place - (until[tile - 1] if tile else 0))
-            row, col = divmod(within, int(self.places[tile, 1]))
+        for number in drawn[self.rank :: self.world_size]:
+            tile = int(np.searchsorted(until, number, side='right'))
+            within = int(number - (until[tile - 1] if tile else 0))
+            row, col = divmod(within, int(self.starts[tile, 1]))
             yield WindowIndex(tile, row, col, *self.window_size)
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class RandomWindowSampler(Sampler):
         """
         self.epoch = epoch
 
-    def _places(self, path: str, height: int, width: int) -> tuple[int, int]:
+    def _starts(self, path: str, height: int, width: int) -> tuple[int, int]:
         h, w = self.window_size
         if height < h or width < w:
             raise ValueError(

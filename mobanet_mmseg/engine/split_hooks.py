@@ -8,8 +8,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, HOOKS
 from torch.utils.data import Dataset
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.splits import shared_files
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
 
 
 @HOOKS.register_module()

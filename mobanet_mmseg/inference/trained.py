@@ -96,8 +96,10 @@ def read_truth(
             f'{label_path} has {count} bands; a label raster has 1 (class indices) or 3 (colours): '
             'give the label of the image, or convert it.'
         )
+    info = read_info(img_path)
     results = {
-        'img_path': str(img_path),
+        'height': info.height,
+        'width': info.width,
         'seg_map_path': str(label_path),
         'label_lookup': _test_dataset(config).make_label_lookup(),
         'seg_fields': [],

@@ -144,7 +144,7 @@ def read_with_validity(
 
 def read_stack(
     img_path: str | Path,
-    aux_path: str | Path,
+    aux_path: str | Path | None,
     *,
     img_bands: Bands,
     aux_bands: Bands,
@@ -159,7 +159,7 @@ def read_stack(
 
     Args:
         img_path: Optical raster.
-        aux_path: Auxiliary raster on the same grid.
+        aux_path: Auxiliary raster on the same grid; None for auxiliary channels of 0.
         img_bands: Bands of the optical raster, in the order of the channels.
         aux_bands: Bands of the auxiliary raster, likewise.
         aux_range: Values that become 0 and 1, in the unit of the raster, each one number or one
@@ -175,9 +175,11 @@ def read_stack(
         ValueError: If a file is unreadable, or the two do not fit.
     """
     info = read_info(img_path)
-    check_sizes(read_info(aux_path), info)
     floating = np.issubdtype(info.dtype, np.floating)
     img = read_window(img_path, img_bands, window, nodata_to_nan=floating)
+    if aux_path is None:
+        return stack_modalities(img, np.zeros((*img.shape[:2], len(aux_bands)), np.float32))
+    check_sizes(read_info(aux_path), info)
     shape = (info.height, info.width)
     aux = read_window(aux_path, aux_bands, window, shape, nodata_to_nan=True)
     if aux_range is not None:

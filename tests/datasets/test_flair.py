@@ -85,6 +85,8 @@ def test_infrared_is_an_optical_or_an_auxiliary_band_where_it_is_asked_for(tmp_p
     np.testing.assert_array_equal(sample['img'][..., :3], pixels[..., [3, 0, 1]])
     sample = ask(tmp_path, aux_bands=(4, 5))[0]
     np.testing.assert_allclose(sample['img'][..., 3:] * 255, pixels[..., 3:], atol=1e-3)
+    sample = ask(tmp_path, img_bands=(4, 1, 2), aux_bands=())[0]
+    np.testing.assert_array_equal(sample['img'], pixels[..., [3, 0, 1]])
 
 
 def test_the_split_is_by_domain_and_no_domain_is_in_two():

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -104,6 +105,18 @@ def test_vaihingen_is_found_under_the_archives_names(tmp_path, labels, folder, n
     tiles = ISPRSVaihingenDataset(['1'], labels=labels, data_root=str(tmp_path), pipeline=LOAD)
     np.testing.assert_array_equal(tiles[0]['gt_seg_map'], classes)
     np.testing.assert_array_equal(tiles[0]['img'][..., :3], optical)
+
+
+def test_the_optical_image_alone_and_missing_heights_are_a_choice(tmp_path):
+    write_potsdam(tmp_path, ['2_10', '2_11'])
+    (tmp_path / '1_DSM/dsm_potsdam_02_11.tif').unlink()
+    ask = partial(ISPRSPotsdamDataset, ['2_10', '2_11'], data_root=str(tmp_path), pipeline=LOAD)
+    optical = random_tile((37, 53), seed=1)[0]
+    np.testing.assert_array_equal(ask(height=None)[1]['img'], optical)
+    both, without = ask(missing_aux='zeros')
+    assert both['img'].shape == without['img'].shape == (37, 53, 4)
+    np.testing.assert_array_equal(without['img'][..., :3], optical)
+    assert both['img'][..., 3].any() and not without['img'][..., 3].any()
 
 
 def test_what_is_missing_is_said_in_one_sentence_with_the_folders(tmp_path):

@@ -26,9 +26,9 @@ def warned(monkeypatch):
 
 def load_label(tmp_path, pixels, lookup=LOOKUP, transform=None, **profile):
     path = write_raster(tmp_path / 'label.tif', pixels, **profile)
-    img = write_raster(tmp_path / 'img.tif', np.zeros((*pixels.shape[:2], 3), np.uint8))
     results = {
-        'img_path': str(img),
+        'height': pixels.shape[0],
+        'width': pixels.shape[1],
         'seg_map_path': str(path),
         'label_lookup': lookup,
         'seg_fields': [],
@@ -70,10 +70,10 @@ def test_a_palette_raster_holds_indices(tmp_path):
     png = write_raster(
         tmp_path / 'label.png', np.array([[2, 0, 1]], np.uint8), driver='PNG', interleave='band'
     )
-    img = write_raster(tmp_path / 'img.tif', np.zeros((1, 3, 3), np.uint8))
     for label in (path, png):
         results = {
-            'img_path': str(img),
+            'height': 1,
+            'width': 3,
             'seg_map_path': str(label),
             'label_lookup': LOOKUP,
             'seg_fields': [],

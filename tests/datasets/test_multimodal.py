@@ -10,6 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from scenes.rasters import PALETTE, random_tile, write_raster
 
+from mobanet_mmseg.datasets import multimodal
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
 
 SHAPE = (37, 53)
@@ -145,6 +146,46 @@ def test_tiles_without_labels_can_be_predicted_and_not_trained_on(tmp_path):
             dataset(tmp_path, data_prefix=prefix)
 
 
+@pytest.mark.parametrize(
+    'settings',
+    [
+        {'data_prefix': {'img_path': 'rgb', 'seg_map_path': 'labels'}},
+        {'data_prefix': {**PREFIX, 'aux_path': None}},
+        {'aux_bands': ()},
+    ],
+)
+def test_the_optical_image_alone_has_no_other_channel(tmp_path, settings):
+    write_tiles(tmp_path)
+    shutil.rmtree(tmp_path / 'dsm')  # nothing asks for it
+    tiles = dataset(tmp_path, **settings)
+    optical, _, labels = random_tile(SHAPE, 1)
+    sample = tiles[1]
+    assert tiles.aux_bands == () and 'aux_path' not in sample
+    np.testing.assert_array_equal(sample['img'], optical)
+    np.testing.assert_array_equal(sample['gt_seg_map'], labels)
+    part = tiles[WindowIndex(1, 5, 8, 20, 30)]
+    np.testing.assert_array_equal(part['img'], optical[5:25, 8:38])
+
+
+def test_a_missing_auxiliary_raster_is_0_where_the_config_says_so(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(multimodal, 'print_log', lambda text, **_: said.append(text))
+    write_tiles(tmp_path, ('a', 'b', 'c'))
+    both = dataset(tmp_path)[2]['img']
+    (tmp_path / 'dsm/b_dsm.tif').unlink()
+    tiles = dataset(tmp_path, missing_aux='zeros')
+    assert said == [
+        '1 of 3 tiles have no auxiliary raster, which is 0 for them (missing_aux): '
+        f'{tmp_path}/rgb/b_rgb.tif.'
+    ]
+    np.testing.assert_array_equal(tiles[1]['img'][..., :3], random_tile(SHAPE, 1)[0])
+    assert tiles[1]['img'].shape == (*SHAPE, 4) and not tiles[1]['img'][..., 3].any()
+    np.testing.assert_array_equal(tiles[2]['img'], both)
+    (tmp_path / 'labels/a.tif').unlink()  # any other raster stays an error
+    with pytest.raises(FileNotFoundError, match='1 of the 8 rasters of 3 tiles are missing'):
+        dataset(tmp_path, missing_aux='zeros')
+
+
 def test_every_missing_file_is_named_in_one_error(tmp_path):
     write_tiles(tmp_path, ('a', 'b', 'c'))
     gone = [tmp_path / 'dsm/a_dsm.tif', tmp_path / 'labels/c.tif']
@@ -161,8 +202,8 @@ def test_a_missing_folder_or_split_is_named(tmp_path):
         dataset(tmp_path)
     with pytest.raises(FileNotFoundError, match=f'split file {tmp_path}/no.txt does not exist'):
         dataset(tmp_path, ann_file='no.txt')
-    with pytest.raises(ValueError, match='give the folders img_path and aux_path'):
-        dataset(tmp_path, data_prefix={'img_path': 'rgb'})
+    with pytest.raises(ValueError, match='give the folder img_path, and aux_path where'):
+        dataset(tmp_path, data_prefix={'aux_path': 'dsm'})
 
 
 def test_an_empty_split_and_a_tile_named_twice_are_refused(tmp_path):
@@ -227,6 +268,7 @@ def test_colours_without_a_palette_are_refused(tmp_path):
         ({'label_values': (1, 2)}, r'label_values=\(1, 2\) for 6 classes'),
         ({'label_values': (1, 2, 3, 4, 5, 5)}, 'one value per class'),
         ({'metainfo': {}}, 'has 0 classes'),
+        ({'missing_aux': 'skip'}, "missing_aux='skip': give 'error' or 'zeros'"),
         ({'aux_range': 'minmax'}, "give 'tile'"),
     ],
 )

@@ -11,7 +11,7 @@ from mobanet_mmseg.engine import samplers
 from mobanet_mmseg.engine.samplers import RandomWindowSampler
 
 SIZES = {'a': (5, 7), 'b': (4, 9), 'c': (12, 6)}
-WINDOW = (4, 6)  # 2 x 2, 1 x 4 and 9 x 1 places: 17
+WINDOW = (4, 6)  # 2 x 2, 1 x 4 and 9 x 1 starts: 17
 
 
 @pytest.fixture
@@ -112,6 +112,6 @@ def test_what_has_no_tiles_or_no_length_is_refused(tiles):
 
 def test_positions_of_huge_tiles_do_not_overflow(tiles):
     sampler = sampler_of(tiles, 100)
-    sampler.places = np.array([[60_000, 60_000], [60_000, 60_000]])
+    sampler.starts = np.array([[60_000, 60_000], [60_000, 60_000]])
     assert {window.tile for window in sampler} == {0, 1}
     assert max(window.row for window in sampler) < 60_000
