@@ -17,6 +17,7 @@ from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
@@ -32,7 +33,7 @@ from mobanet_mmseg.inference.ranks import (
     start_ranks,
 )
 from mobanet_mmseg.rasters.windows import read_info
-from mobanet_mmseg.visualization.pictures import check_ending, draw_panels
+from mobanet_mmseg.visualization.pictures import check_ending, render_panels, save_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -258,11 +259,11 @@ def draw(
     pair: Pair,
     aux_range: str | tuple[float, float],
 ) -> None:
-    legend = inferencer.model.dataset_meta
+    classes = Classes.of(inferencer.model.dataset_meta)
     num_optical = len(inferencer.options['img_bands'])
     with inferencer.open_pair(pair.rgb, pair.aux, aux_range) as source:
         layers = read_preview(source, pair.out, inferencer.model.cfg, args.label, num_optical)
-    draw_panels(args.picture, **layers, classes=legend['classes'], palette=legend['palette'])
+    save_picture(args.picture, render_panels(**layers, classes=classes))
     print(args.picture)
 
 

@@ -12,9 +12,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.rasters.geotiff import write_labels
 from mobanet_mmseg.rasters.windows import read_info
-from mobanet_mmseg.visualization.pictures import draw_panels, render_panels
+from mobanet_mmseg.visualization.pictures import render_panels, sample_name, save_picture
 
 
 @HOOKS.register_module()
@@ -51,9 +52,9 @@ class SavePredictionHook(Hook):
             OSError: If a file cannot be written.
             ValueError: If two rasters have one name, or a prediction is not on its raster's grid.
         """
-        legend = _legend(runner)
+        classes = _classes(runner)
         for sample in outputs or ():
-            name = f'{_name(sample)}.tif'
+            name = f'{sample_name(sample)}.tif'
             source = self.sources.setdefault(name, sample.img_path)
             if source != sample.img_path:
                 raise ValueError(
@@ -70,7 +71,7 @@ class SavePredictionHook(Hook):
                     f"{(grid.height, grid.width)} were read: keep ori_shape (and 'window') in the "
                     'meta_keys of PackSegInputs.'
                 )
-            write_labels(self.out_dir / name, labels, grid, Classes.of(legend))
+            write_labels(self.out_dir / name, labels, grid, classes)
 
 
 @HOOKS.register_module()
@@ -78,7 +79,7 @@ class MultimodalVisualizationHook(Hook):
     """Draws optical image, hillshade, truth, prediction and errors of validation and test samples.
 
     The images are those of the data batch, before normalisation, so that any raster, window or
-    augmentation is drawn as the model got it.
+    augmentation is drawn as the model got it; an optical image alone is drawn without hillshade.
 
     Args:
         draw: Draw at all: ``tools/test.py --show-dir`` sets it, and in training
@@ -87,7 +88,9 @@ class MultimodalVisualizationHook(Hook):
         out_dir: Folder of the pictures; without one they go to the runner's visualizer, and so to
             each of its backends (files under ``vis_data/vis_image`` of the run's folder, unless
             the config names others).
-        modality_channels: Channels of the optical and of the auxiliary image.
+        modality_channels: Channels of the optical and of the auxiliary image. None takes those of
+            the model's ``MultimodalDataPreProcessor``; with another one the first three channels
+            are the optical image.
     """
 
     def __init__(
@@ -95,128 +98,97 @@ class MultimodalVisualizationHook(Hook):
         draw: bool = False,
         interval: int = 1,
         out_dir: str | None = None,
-        modality_channels: Sequence[int] = (3, 1),
+        modality_channels: Sequence[int] | None = None,
     ) -> None:
         self.draw = draw
         self.interval = interval
         self.out_dir = None if out_dir is None else Path(out_dir)
-        self.modality_channels = tuple(modality_channels)
+        self.modality_channels = modality_channels and tuple(modality_channels)
 
-    def after_val_iter(
+    def _after_iter(
         self,
         runner: Runner,
         batch_idx: int,
-        data_batch: Any = None,
+        data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
+        mode: str = 'train',
     ) -> None:
-        """Draw the samples of a validation batch.
-
-        Args:
-            runner: Knows the classes, the palette and the iteration.
-            batch_idx: Index of the batch.
-            data_batch: Has the stacked images, (C, H, W) each, in ``inputs``.
-            outputs: Samples with ``pred_sem_seg`` and, with labels, ``gt_sem_seg``.
-        """
-        self._draw_batch(runner, batch_idx, data_batch, outputs or (), 'val_')
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[SegDataSample] | None = None,
-    ) -> None:
-        """Draw the samples of a test batch.
-
-        Args:
-            runner: Knows the classes and the palette.
-            batch_idx: Index of the batch.
-            data_batch: Has the stacked images, (C, H, W) each, in ``inputs``.
-            outputs: Samples with ``pred_sem_seg`` and, with labels, ``gt_sem_seg``.
-        """
-        self._draw_batch(runner, batch_idx, data_batch, outputs or (), '')
-
-    def _draw_batch(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict,
-        outputs: Sequence[SegDataSample],
-        prefix: str,
-    ) -> None:
-        if not self.draw or not self.every_n_inner_iters(batch_idx, self.interval):
+        """Draw the samples of a validation or test batch; MMEngine calls it after each."""
+        due = self.draw and self.every_n_inner_iters(batch_idx, self.interval)
+        if mode == 'train' or not due:
             return
-        legend = _legend(runner)
-        for image, sample in self._pairs(data_batch, outputs):
-            layers = self._layers(image, sample)
+        classes = _classes(runner)
+        for image, sample in _pairs(data_batch, outputs):
+            picture = render_panels(**self._layers(runner, image, sample), classes=classes)
+            name = sample_name(sample)
             if self.out_dir is None:  # one name per sample, so that backends step through time
-                picture = render_panels(**layers, **legend)
-                runner.visualizer.add_image(f'{prefix}{_name(sample)}', picture, step=runner.iter)
+                name = f'val_{name}' if mode == 'val' else name
+                runner.visualizer.add_image(name, picture, step=runner.iter)
             else:
-                step = f'{prefix}{runner.iter}_' if prefix else ''
-                draw_panels(self.out_dir / f'{step}{_name(sample)}.png', **layers, **legend)
+                name = f'val_{runner.iter}_{name}' if mode == 'val' else name
+                save_picture(self.out_dir / f'{name}.png', picture)
 
-    @staticmethod
-    def _pairs(
-        data_batch: dict, outputs: Sequence[SegDataSample]
-    ) -> Iterator[tuple[Tensor, SegDataSample]]:
-        """Pair each output with its stacked image.
-
-        With test-time augmentation ``inputs`` holds one batch per augmentation: the one that is
-        neither flipped nor resized is drawn.
-        """
-        batches = data_batch['inputs']
-        batches = [batches] if isinstance(batches[0], Tensor) else batches
-        samples = data_batch['data_samples']
-        samples = [samples] if isinstance(samples[0], SegDataSample) else samples
-        for index, output in enumerate(outputs):
-            shape = output.pred_sem_seg.data.shape[-2:]
-            plain = [
-                images[index]
-                for images, metas in zip(batches, samples, strict=True)
-                if images[index].shape[-2:] == shape and not metas[index].get('flip', False)
-            ]
-            if not plain:
-                raise ValueError(
-                    f'{output.img_path} was given to the model only flipped or resized, and cannot '
-                    'be drawn beside its prediction: add the image as it is to the augmentations, '
-                    'or set draw=False.'
-                )
-            yield plain[0], output
-
-    def _layers(self, image: Tensor, sample: SegDataSample) -> dict[str, Any]:
+    def _layers(self, runner: Runner, image: Tensor, sample: SegDataSample) -> dict[str, Any]:
         """Split a (C, H, W) sample into the layers of a picture."""
-        optical, auxiliary = self.modality_channels
-        if image.shape[0] != optical + auxiliary:
+        channels = self.modality_channels or _modality_channels(runner)
+        if channels is not None and image.shape[0] != sum(channels):
             raise ValueError(
                 f'{sample.img_path} has {image.shape[0]} channels where modality_channels='
-                f'{self.modality_channels} are to be drawn: set modality_channels of '
-                'MultimodalVisualizationHook to those of the model.'
+                f'{channels} are to be drawn: leave modality_channels of '
+                'MultimodalVisualizationHook out, or set it to those of the model.'
             )
+        optical = 3 if channels is None else channels[0]
         stack = image.cpu().numpy().transpose(1, 2, 0)
-        labelled = 'gt_sem_seg' in sample
         return {
             'rgb': stack[..., :optical],
             'aux': stack[..., optical:],
-            'truth': sample.gt_sem_seg.data[0].cpu().numpy() if labelled else None,
+            'truth': sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None,
             'prediction': sample.pred_sem_seg.data[0].cpu().numpy(),
-            'errors': labelled,
         }
 
 
-def _legend(runner: Runner) -> dict[str, Any]:
-    """Read the class names and colours, which the loop takes from its dataset."""
+def _pairs(
+    data_batch: dict, outputs: Sequence[SegDataSample]
+) -> Iterator[tuple[Tensor, SegDataSample]]:
+    """Pair each output with its stacked image.
+
+    With test-time augmentation ``inputs`` holds one batch per augmentation: the one that is
+    neither flipped nor resized is drawn.
+    """
+    batches = data_batch['inputs']
+    batches = [batches] if isinstance(batches[0], Tensor) else batches
+    samples = data_batch['data_samples']
+    samples = [samples] if isinstance(samples[0], SegDataSample) else samples
+    for index, output in enumerate(outputs):
+        shape = output.pred_sem_seg.data.shape[-2:]
+        plain = [
+            images[index]
+            for images, metas in zip(batches, samples, strict=True)
+            if images[index].shape[-2:] == shape and not metas[index].get('flip', False)
+        ]
+        if not plain:
+            raise ValueError(
+                f'{output.img_path} was given to the model only flipped or resized, and cannot '
+                'be drawn beside its prediction: add the image as it is to the augmentations, '
+                'or set draw=False.'
+            )
+        yield plain[0], output
+
+
+def _modality_channels(runner: Runner) -> tuple[int, int] | None:
+    """What the model's data preprocessor says, wherever the model is wrapped; None if nothing."""
+    for module in runner.model.modules():
+        if isinstance(module, MultimodalDataPreProcessor):
+            return module.modality_channels
+    return None
+
+
+def _classes(runner: Runner) -> Classes:
+    """Read the classes, which the loop takes from its dataset."""
     meta = runner.visualizer.dataset_meta or {}
     if not meta.get('classes') or not meta.get('palette'):
         raise ValueError(
             'The dataset has no class names or no colours to write predictions with: give it '
             'metainfo=dict(classes=(...), palette=[...]).'
         )
-    return {'classes': meta['classes'], 'palette': meta['palette']}
-
-
-def _name(sample: SegDataSample) -> str:
-    """Name what is written of a sample: the raster's stem, and the window's place if it is one."""
-    window = sample.get('window')
-    place = '' if window is None else f'_{window[0]}_{window[1]}'
-    return f'{Path(sample.img_path).stem}{place}'
+    return Classes.of(meta)

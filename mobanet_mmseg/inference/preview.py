@@ -27,7 +27,7 @@ def read_preview(
         num_optical: Optical channels of the stacked sample.
 
     Returns:
-        ``rgb``, ``aux``, ``prediction``, ``truth`` and ``errors`` of ``draw_panels``.
+        ``rgb``, ``aux``, ``prediction`` and ``truth`` of ``render_panels``.
     """
     info = source.info
     step = -(-max(info.height, info.width) // LONGER_SIDE)
@@ -47,5 +47,4 @@ def read_preview(
         'aux': stack[..., num_optical:],
         'prediction': np.concatenate(predicted),
         'truth': np.concatenate(true) if true else None,
-        'errors': truth is not None,
     }

@@ -44,6 +44,7 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         **kwargs: Any,
     ) -> None:
         super().__init__(mean=mean, std=std, size_divisor=size_divisor, **kwargs)
+        self.modality_channels = tuple(modality_channels)
         self.num_channels = sum(modality_channels)
         if not len(mean) == len(std) == self.num_channels:
             raise ValueError(

@@ -2,35 +2,29 @@
 
 import copy
 import itertools
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import Runner, set_random_seed
+from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from rich.progress import track
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.mcrm import MCRM
-from mobanet_mmseg.visualization.colours import (
-    UNLABELLED_COLOUR,
-    Colour,
-    colourise,
-    hillshade,
-    stretch,
-)
-from mobanet_mmseg.visualization.pictures import LEAST_PIXELS, compose_panels, save_picture
+from mobanet_mmseg.visualization.colours import UNLABELLED_COLOUR, colourise, hillshade, stretch
+from mobanet_mmseg.visualization.pictures import compose_panels, sample_name, save_picture
 
 MASK_COLOUR = (230, 0, 200)
 MASK_STRIPES = 12  # pixels from stripe to stripe
+TITLES = {'optical': 'optical', 'aux': 'aux (hillshade)'}
 LABEL_WEIGHT = 0.45  # of the labels where they lie over the image
-MOST_PIXELS = 1000  # longer side of a panel
 
 
 class Sample(NamedTuple):
@@ -69,44 +63,34 @@ def browse(config: Config, out_dir: str | Path, num: int = 20, split: str = 'tra
         ValueError: If the config lacks one of these, or the data do not fit it.
     """
     written = []
-    for index, (sample, meta) in enumerate(
-        track(_samples(config, num, split), 'Drawing', total=num)
-    ):
-        path = Path(out_dir) / f'{index:03}_{sample.name}.png'
-        save_picture(path, _draw(sample, meta['classes'], meta.get('palette')))
-        written.append(path)
+    loader, preprocessor = _build(config, num, split)
+    classes = Classes.of(loader.dataset.metainfo)
+    samples = itertools.islice(_samples(loader, preprocessor, split == 'train'), num)
+    for index, sample in enumerate(track(samples, 'Drawing', total=num)):
+        written.append(Path(out_dir) / f'{index:03}_{sample.name}.png')
+        save_picture(written[-1], _draw(sample, classes))
     return written
 
 
-def _samples(config: Config, num: int, split: str) -> Iterator[tuple[Sample, dict[str, Any]]]:
+def _build(config: Config, num: int, split: str) -> tuple[DataLoader, SegDataPreProcessor]:
     loader, settings = config.get(f'{split}_dataloader'), config.get('model', {})
     if loader is None or 'data_preprocessor' not in settings or num < 1:
         raise ValueError(
             f'{num} samples of {split}_dataloader are to be drawn by {config.filename}: give 1 or '
             f'more, and a config with {split}_dataloader and model.data_preprocessor.'
         )
-    loader = copy.deepcopy(loader)
-    loader.update(num_workers=0, persistent_workers=False)
+    loader = {**copy.deepcopy(loader), 'num_workers': 0, 'persistent_workers': False}
     seed = config.get('randomness', {}).get('seed')
     if seed is not None:
         set_random_seed(seed)  # for the flips and masks; the windows follow from the loader's
     loader = Runner.build_dataloader(loader, seed=seed)
-    bands = len(loader.dataset.img_bands), len(loader.dataset.aux_bands)
-    preprocessor = MODELS.build(settings['data_preprocessor'])
-    mask = _Mask(preprocessor)
-    samples = (
-        sample
-        for batch in itertools.islice(loader, num)
-        for sample in _undo(preprocessor, mask, batch, split == 'train', bands)
-    )
-    for sample in itertools.islice(samples, num):
-        yield sample, loader.dataset.metainfo
+    return loader, MODELS.build(settings['data_preprocessor'])
 
 
 class _Mask:
     """Remembers which values MCRM changes."""
 
-    def __init__(self, preprocessor: BaseDataPreprocessor) -> None:
+    def __init__(self, preprocessor: SegDataPreProcessor) -> None:
         self.changed: Tensor | None = None
         for module in preprocessor.modules():
             if isinstance(module, MCRM):
@@ -116,30 +100,25 @@ class _Mask:
         self.changed = given[0] != masked
 
 
-def _undo(
-    preprocessor: BaseDataPreprocessor,
-    mask: _Mask,
-    batch: dict,
-    training: bool,
-    bands: tuple[int, int],
+def _samples(
+    loader: DataLoader, preprocessor: SegDataPreProcessor, training: bool
 ) -> Iterator[Sample]:
-    """Preprocess a batch and undo the normalisation."""
-    data = preprocessor(batch, training)
-    inputs, optical = data['inputs'], bands[0]
-    if inputs.shape[1] != sum(bands):
-        raise ValueError(
-            f'A sample has {inputs.shape[1]} channels after the data_preprocessor, the dataset '
-            f'reads {bands[0]} optical and {bands[1]} auxiliary bands: make them agree.'
-        )
-    stacks = (inputs * preprocessor.std + preprocessor.mean).numpy().transpose(0, 2, 3, 1)
-    for index, (stack, sample) in enumerate(zip(stacks, data['data_samples'], strict=True)):
-        masked = np.zeros((2, *stack.shape[:2]), bool)
-        if mask.changed is not None:
-            changed = mask.changed[index].numpy()
-            for layer, channels in zip(masked, (changed[:optical], changed[optical:]), strict=True):
-                _fill_box(layer, channels.any(axis=0))
-        labels = sample.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in sample else None
-        yield Sample(_name(sample), stack[..., :optical], stack[..., optical:], labels, masked)
+    """Preprocess batch after batch and undo the normalisation."""
+    optical = len(loader.dataset.img_bands)
+    mask = _Mask(preprocessor)
+    for batch in loader:
+        data = preprocessor(batch, training)
+        stacks = data['inputs'] * preprocessor.std + preprocessor.mean
+        for index, sample in enumerate(data['data_samples']):
+            stack = stacks[index].numpy().transpose(1, 2, 0)
+            masked = np.zeros((2, *stack.shape[:2]), bool)
+            if mask.changed is not None:
+                changed = mask.changed[index].numpy()
+                _fill_box(masked[0], changed[:optical].any(axis=0))
+                _fill_box(masked[1], changed[optical:].any(axis=0))
+            labels = sample.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in sample else None
+            name = sample_name(sample)
+            yield Sample(name, stack[..., :optical], stack[..., optical:], labels, masked)
 
 
 def _fill_box(layer: np.ndarray, changed: np.ndarray) -> None:
@@ -149,36 +128,27 @@ def _fill_box(layer: np.ndarray, changed: np.ndarray) -> None:
         layer[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] = True
 
 
-def _name(sample: SegDataSample) -> str:
-    window = sample.get('window')
-    place = '' if window is None else f'_{window[0]}_{window[1]}'
-    return f'{Path(sample.get("img_path") or "sample").stem}{place}'
-
-
-def _draw(sample: Sample, classes: list[str], palette: list[Colour] | None) -> np.ndarray:
+def _draw(sample: Sample, classes: Classes) -> np.ndarray:
     """One picture of a sample."""
-    shape, aux = sample.aux.shape[:2], sample.aux[..., 0].copy()
-    aux[sample.masked[1]] = np.nan  # or the edge of the mask would be the steepest of all
-    rgb, relief = stretch(sample.rgb), hillshade(aux)
-    rgb, relief = _stripe(rgb, sample.masked[0]), _stripe(relief, sample.masked[1])
-    panels = {'optical': rgb, 'aux (hillshade)': relief}
-    legend: dict[str, Colour] = {}
-    if sample.labels is not None and palette is not None:
-        colours = colourise(sample.labels, palette)
+    images = {'optical': _stripe(stretch(sample.rgb), sample.masked[0])}
+    if sample.aux.shape[-1]:
+        aux = sample.aux[..., 0].copy()
+        aux[sample.masked[1]] = np.nan  # or the edge of the mask would be the steepest of all
+        images['aux'] = _stripe(hillshade(aux), sample.masked[1])
+    panels = {TITLES[name]: image for name, image in images.items()}
+    legend = {}
+    if sample.labels is not None:
+        colours = colourise(sample.labels, classes.palette)
         panels['labels'] = colours
-        labelled = (sample.labels < len(palette))[..., None]
+        labelled = (sample.labels < len(classes))[..., None]
         panels |= {
             f'labels over {name}': np.where(labelled, _blend(image, colours), image)
-            for name, image in (('optical', rgb), ('aux', relief))
+            for name, image in images.items()
         }
-        legend = dict(zip(classes, palette, strict=True))
+        legend = dict(zip(classes.names, classes.palette, strict=True))
         legend['no class'] = UNLABELLED_COLOUR
     if sample.masked.any():
         legend['masked by MCRM'] = MASK_COLOUR
-    scale = min(math.ceil(LEAST_PIXELS / max(shape)), MOST_PIXELS / max(shape))
-    size = tuple(max(1, round(side * scale)) for side in shape[::-1])
-    method = cv2.INTER_NEAREST if scale >= 1 else cv2.INTER_AREA
-    panels = {name: cv2.resize(panel, size, interpolation=method) for name, panel in panels.items()}
     return compose_panels(panels, legend)
 
 

@@ -8,19 +8,21 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
-from rasterio.crs import CRS
-from rasterio.transform import Affine
+from scenes.prediction import ROTATED, UTM
+from scenes.rasters import write_raster
+from torch import nn
 
-UTM = CRS.from_epsg(32633)
-ROTATED = Affine(0.04, 0.03, 368000, 0.03, -0.04, 5808000)
-LEGEND = {'classes': ('road', 'house'), 'palette': [[255, 255, 255], [0, 0, 255]]}
+from mobanet_mmseg.engine import prediction_hooks
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+
+META = {'classes': ('road', 'house'), 'palette': [[255, 255, 255], [0, 0, 255]]}
 
 
 class Visualizer:
     """Keeps what MMEngine's visualizer would hand to its backends."""
 
     def __init__(self):
-        self.dataset_meta = LEGEND
+        self.dataset_meta = META
         self.images = {}
 
     def add_image(self, name, image, step):
@@ -29,16 +31,13 @@ class Visualizer:
 
 @pytest.fixture
 def runner():
-    return SimpleNamespace(visualizer=Visualizer(), iter=7)
+    return SimpleNamespace(visualizer=Visualizer(), iter=7, model=nn.Module())
 
 
 @pytest.fixture
 def raster(tmp_path):
-    path = tmp_path / 'tile_1.tif'
-    place = {'height': 37, 'width': 53, 'crs': UTM, 'transform': ROTATED}
-    with rasterio.open(path, 'w', driver='GTiff', count=3, dtype='uint8', **place) as image:
-        image.write(np.full((3, 37, 53), 90, np.uint8))
-    return path
+    pixels = np.full((37, 53, 3), 90, np.uint8)
+    return write_raster(tmp_path / 'tile_1.tif', pixels, crs=UTM, transform=ROTATED)
 
 
 def sample(path, labels, truth=None, **metainfo):
@@ -150,15 +149,48 @@ def test_with_augmentation_the_plain_image_is_drawn(tmp_path, runner, monkeypatc
     batches = [batch_of(flipped, flip=True), batch_of(small), batch_of(plain)]
     data = {key: [batch[key] for batch in batches] for key in ('inputs', 'data_samples')}
     hook = drawing_hook()
-    ((image, _),) = hook._pairs(data, [sample('tile.tif', torch.ones(37, 53))])
+    ((image, _),) = prediction_hooks._pairs(data, [sample('tile.tif', torch.ones(37, 53))])
     assert image is plain
     data = {key: values[:2] for key, values in data.items()}
     with pytest.raises(ValueError, match='only flipped or resized'):
         hook.after_test_iter(runner, 0, data, [sample('tile.tif', torch.ones(37, 53))])
 
 
+@pytest.fixture
+def split(monkeypatch):
+    """Channels of the layers that are drawn."""
+    drawn = []
+
+    def render(rgb, aux, **rest):
+        drawn.append((rgb.shape[-1], aux.shape[-1]))
+        return np.zeros((2, 3, 3), np.uint8)
+
+    monkeypatch.setattr(prediction_hooks, 'render_panels', render)
+    return drawn
+
+
+def test_channels_are_split_as_the_data_preprocessor_says_wherever_it_lies(runner, split):
+    settings = {'mean': [0.0] * 5, 'std': [1.0] * 5, 'modality_channels': (4, 1)}
+    runner.model.wrapped = nn.Sequential(MultimodalDataPreProcessor(**settings))
+    labels = torch.ones(37, 53)
+    batch = batch_of(torch.rand(5, 37, 53))
+    drawing_hook().after_test_iter(runner, 0, batch, [sample('tile.tif', labels)])
+    drawing_hook(modality_channels=(3, 2)).after_test_iter(
+        runner, 0, batch, [sample('tile.tif', labels)]
+    )
+    assert split == [(4, 1), (3, 2)]
+
+
+@pytest.mark.parametrize('channels', [3, 4, 6])
+def test_the_first_three_channels_of_a_stock_model_are_the_optical_image(runner, split, channels):
+    batch = batch_of(torch.rand(channels, 37, 53))
+    one = sample('tile.tif', torch.ones(37, 53), truth=torch.zeros(37, 53))
+    drawing_hook().after_val_iter(runner, 0, batch, [one])
+    assert split == [(3, channels - 3)]
+
+
 def test_image_of_other_channels_is_refused(runner):
+    hook = drawing_hook(modality_channels=(3, 1))
+    batch, one = batch_of(torch.rand(5, 37, 53)), sample('tile.tif', torch.ones(37, 53))
     with pytest.raises(ValueError, match=r'5 channels where modality_channels=\(3, 1\)'):
-        drawing_hook().after_test_iter(
-            runner, 0, batch_of(torch.rand(5, 37, 53)), [sample('tile.tif', torch.ones(37, 53))]
-        )
+        hook.after_test_iter(runner, 0, batch, [one])

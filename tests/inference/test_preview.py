@@ -42,15 +42,13 @@ def test_each_nth_pixel_of_all_layers_is_read(tmp_path, monkeypatch, size, step,
     assert np.array_equal(found['aux'], thin['aux'][..., None])
     assert np.array_equal(found['prediction'], thin['labels'])
     assert np.array_equal(found['truth'], thin['truth'])
-    assert found['errors']
 
 
-def test_without_truth_there_are_no_errors_to_draw(tmp_path):
+def test_without_truth_there_is_none_to_draw(tmp_path):
     write_all(tmp_path, 5, 7)
     with PairReader(tmp_path / 'rgb.tif', None, **BANDS) as pair:
         found = read_preview(pair, tmp_path / 'labels.tif', CONFIG, None, 3)
     assert found['truth'] is None
-    assert not found['errors']
     assert not found['aux'].any()
 
 

@@ -14,7 +14,8 @@ from mmengine.registry import init_default_scope
 import mobanet_mmseg  # noqa: F401  (mends the stack and registers the components)
 from mobanet_mmseg.checks.checks import CheckedTile, Layers, check_config
 from mobanet_mmseg.checks.table import print_checks, write_json
-from mobanet_mmseg.visualization.pictures import draw_panels
+from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.visualization.pictures import render_panels, save_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,15 +40,12 @@ def main() -> None:
 
     def draw(tile: CheckedTile, layers: Layers) -> None:
         stem = Path(tile.report.optical.path).stem
-        palette = tile.palette or []
-        draw_panels(
-            args.pictures / tile.split.replace(', ', '_') / f'{stem}.png',
-            rgb=layers['rgb'],
-            aux=layers['aux'],
-            truth=layers['truth'] if palette else None,
-            classes=tile.classes if palette else [],
-            palette=palette,
-        )
+        path = args.pictures / tile.split.replace(', ', '_') / f'{stem}.png'
+        if tile.palette is None:
+            picture = render_panels(rgb=layers['rgb'], aux=layers['aux'])
+        else:
+            picture = render_panels(**layers, classes=Classes(tile.classes, tile.palette))
+        save_picture(path, picture)
 
     init_default_scope('mmseg')
     try:
