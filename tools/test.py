@@ -2,11 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
-from mobanet_mmseg.engine.testing import choose_augmentation, choose_modality
+from mobanet_mmseg.models.data_preprocessor import select_modality
+from mobanet_mmseg.models.tiled import SymmetryTTAModel, augment, segmentor_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,11 +32,45 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='config',
         choices=['config', 'flips', 'd4'],
-        help='average over flips (4 predictions), or flips and quarter turns (d4: 8 predictions); '
-        "alone: as the config's tta_pipeline and tta_model say, which is d4 in ours",
+        help="average each window's logits over flips (4 predictions), or flips and quarter turns "
+        "(d4: 8 predictions); alone: over the views of the config's TestTimeAug, or d4",
     )
     add_runner_arguments(parser)
     return parser.parse_args()
+
+
+def use_views(config: Config) -> bool:
+    """Test the views that the config's TestTimeAug makes, if it has one; says whether it has."""
+    tta_model = config.get('tta_model') or dict(type='SegTTAModel')
+    if tta_model['type'] == 'SymmetryTTAModel':
+        SymmetryTTAModel()  # says what to write in its place
+    pipeline = config.get('tta_pipeline') or ()
+    if not any(step['type'] == 'TestTimeAug' for step in pipeline):
+        return False
+    config.test_dataloader.dataset.pipeline = pipeline
+    config.model = dict(tta_model, module=config.model)
+    return True
+
+
+@contextmanager
+def telling_mistakes() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+
+
+def build_runner(args: argparse.Namespace, config: Config) -> Runner:
+    """Build the runner, whose segmentor sees and averages what the arguments say."""
+    with telling_mistakes():
+        views = args.tta == 'config' and use_views(config)
+    runner = Runner.from_cfg(config)
+    with telling_mistakes():
+        if args.modality is not None:
+            select_modality(runner.model, args.modality)
+    if args.tta is not None and not views:
+        augment(segmentor_of(runner.model), 'd4' if args.tta == 'config' else args.tta)
+    return runner
 
 
 def main() -> None:
@@ -40,13 +78,6 @@ def main() -> None:
     config = load_config(args)
     config.load_from = args.checkpoint
     config.resume = False
-    try:
-        if args.modality is not None:
-            choose_modality(config, args.modality)
-        if args.tta is not None:
-            choose_augmentation(config, args.tta)
-    except ValueError as error:
-        sys.exit(f'error: {error}')
     if args.show_dir is not None:
         config.default_hooks.visualization.update(draw=True, out_dir=args.show_dir)
     hooks = [dict(type='UnlabelledTestHook')]
@@ -54,7 +85,7 @@ def main() -> None:
         hooks.append(dict(type='SavePredictionHook', out_dir=args.out))
     config.custom_hooks = [*config.get('custom_hooks', []), *hooks]
     with ending_in_one_sentence():
-        Runner.from_cfg(config).test()
+        build_runner(args, config).test()
 
 
 if __name__ == '__main__':

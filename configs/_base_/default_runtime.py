@@ -28,5 +28,3 @@ log_level = 'INFO'
 load_from = None
 resume = False
 randomness = dict(seed=42)
-# 'd4': also turned by quarters; 'flips': mirrored left-right, top-bottom, both
-tta_model = dict(type='SymmetryTTAModel', symmetries='d4')

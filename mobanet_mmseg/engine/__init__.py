@@ -1,10 +1,17 @@
 from mobanet_mmseg.engine import (
     checkpoint_hooks,
     hooks,
+    label_hooks,
     prediction_hooks,
     samplers,
     split_hooks,
-    testing,
 )
 
-__all__ = ['checkpoint_hooks', 'hooks', 'prediction_hooks', 'samplers', 'split_hooks', 'testing']
+__all__ = [
+    'checkpoint_hooks',
+    'hooks',
+    'label_hooks',
+    'prediction_hooks',
+    'samplers',
+    'split_hooks',
+]

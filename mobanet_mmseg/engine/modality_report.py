@@ -5,12 +5,11 @@ import math
 import os
 from pathlib import Path
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
-from mobanet_mmseg.engine.testing import has_labels
-from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+from mobanet_mmseg.engine.label_hooks import has_labels
+from mobanet_mmseg.models.data_preprocessor import select_modality
 
 MODALITIES = ('both', 'rgb', 'aux')
 
@@ -31,13 +30,7 @@ def measure_modalities(runner: Runner) -> dict[str, Metrics]:
     Raises:
         ValueError: If there are no labels, or the model does not know of modalities.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    preprocessor = model.data_preprocessor
-    if not isinstance(preprocessor, MultimodalDataPreProcessor):
-        raise ValueError(
-            f'The data_preprocessor of the model is {type(preprocessor).__name__}, which cannot '
-            'leave a modality out: use MultimodalDataPreProcessor with the same mean and std.'
-        )
+    before, measured = select_modality(runner.model, 'both'), {}
     loop = runner.test_loop
     if not has_labels(runner):
         raise ValueError(
@@ -45,14 +38,13 @@ def measure_modalities(runner: Runner) -> dict[str, Metrics]:
         )
     runner.call_hook('before_run')
     runner.load_or_resume()
-    before, measured = preprocessor.modality, {}
     try:
         for modality in MODALITIES:
-            preprocessor.modality = modality
+            select_modality(runner.model, modality)
             runner.logger.info(f'the network gets: {modality}')
             measured[modality] = {name: float(value) for name, value in loop.run().items()}
     finally:
-        preprocessor.modality = before
+        select_modality(runner.model, before)
     runner.call_hook('after_run')
     return measured
 

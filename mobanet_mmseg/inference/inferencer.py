@@ -17,7 +17,6 @@ from mobanet_mmseg.inference.network import (
     Maps,
     check_segmentor,
     choose_batch_size,
-    select_modality,
     tiling_for,
     window_network,
 )
@@ -32,9 +31,10 @@ from mobanet_mmseg.inference.ranks import own_device
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.inference.together import opened_together, predict_raster_together
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
+from mobanet_mmseg.models.data_preprocessor import select_modality
+from mobanet_mmseg.models.tiled import augment
 from mobanet_mmseg.rasters.ranges import Percentiles
 from mobanet_mmseg.rasters.windows import AuxRange
-from mobanet_mmseg.tiling.symmetries import choose_symmetries
 
 Range = str | Percentiles | AuxRange | None
 
@@ -121,10 +121,11 @@ class MultimodalInferencer:
         tiling = tiling_for(self.model, window=window, stride=stride)
         if blend is not None:
             tiling = replace(tiling, blend=None if blend == 'none' else blend)
-        symmetries = (0,) if tta is None else choose_symmetries(tta)
+        if tta is not None:
+            augment(self.model, tta)
         if amp not in AMP_TYPES:
             raise ValueError(f"amp={amp!r}; it is 'bf16', 'fp16' or None.")
-        self.settings = Settings(tiling, symmetries, AMP_TYPES[amp])
+        self.settings = Settings(tiling, AMP_TYPES[amp])
         if batch_size == 'auto':
             batch_size = self._fastest_batch_size()
         if batch_size is not None:
@@ -264,7 +265,7 @@ class MultimodalInferencer:
         return {**self.options, 'aux_range': aux_range}
 
     def _fastest_batch_size(self) -> int:
-        network = window_network(self.model, self.settings.symmetries, self.settings.amp)
+        network = window_network(self.model, self.settings.amp)
         device = next(self.model.parameters()).device
         window = self.settings.tiling.window
         return choose_batch_size(network, self.num_channels, window, device)

@@ -1,7 +1,7 @@
 """What a trained segmentor makes of the windows of a raster, and of their mean logits."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +11,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1
-from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
-from mobanet_mmseg.tiling.sliding_window import Network
-from mobanet_mmseg.tiling.symmetries import average_over
+from mobanet_mmseg.tiling.symmetries import Network
 from mobanet_mmseg.tiling.windows import Tiling
 
 LARGEST_BATCH = 64
@@ -54,25 +52,6 @@ def check_segmentor(model: BaseSegmentor) -> None:
         )
 
 
-def select_modality(model: EncoderDecoder, modality: str) -> None:
-    """Let a model see one modality, or both; the other is 0 after normalisation.
-
-    Args:
-        model: A segmentor.
-        modality: ``'both'``, ``'rgb'`` or ``'aux'``.
-
-    Raises:
-        ValueError: If its data preprocessor knows nothing of modalities.
-    """
-    preprocessor = model.data_preprocessor
-    if not isinstance(preprocessor, MultimodalDataPreProcessor):
-        raise ValueError(
-            f"The model's data_preprocessor is {type(preprocessor).__name__}, which cannot leave a "
-            'modality out: use MultimodalDataPreProcessor with the same mean and std.'
-        )
-    preprocessor.modality = modality
-
-
 def tiling_for(model: EncoderDecoder, **overrides: Any) -> Tiling:
     """Say how a segmentor is to slide: as its ``test_cfg`` does, unless told otherwise.
 
@@ -98,14 +77,11 @@ def tiling_for(model: EncoderDecoder, **overrides: Any) -> Tiling:
     return Tiling.of({**test_cfg, 'crop_size': crop_size, 'stride': stride, **given})
 
 
-def window_network(
-    model: EncoderDecoder, symmetries: Sequence[int] = (0,), amp: torch.dtype | None = None
-) -> Network:
+def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Network:
     """Make a function of raw windows (N, C, h, w), channels as they are read, to their logits.
 
     Args:
         model: A segmentor in eval mode; its data preprocessor normalises the windows.
-        symmetries: Symmetries over which logits are averaged; 0 alone is the image as it is.
         amp: Type to which autocast lowers what it may, ``torch.bfloat16`` or ``torch.float16``.
     """
     device = next(model.parameters()).device
@@ -120,7 +96,7 @@ def window_network(
         with torch.autocast(device.type, amp, enabled=amp is not None):
             return model.encode_decode(inputs, metas)[..., :height, :width]
 
-    return average_over(network, symmetries)
+    return network
 
 
 def read_maps(

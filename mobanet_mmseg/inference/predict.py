@@ -13,7 +13,7 @@ from mobanet_mmseg.inference.maps import MapPaths, open_maps
 from mobanet_mmseg.inference.network import Maps, read_maps, window_network
 from mobanet_mmseg.inference.overlap import ahead, behind
 from mobanet_mmseg.rasters.files import RasterInfo
-from mobanet_mmseg.tiling.sliding_window import Rows, sweep
+from mobanet_mmseg.tiling.sliding_window import Rows, slide
 from mobanet_mmseg.tiling.windows import Strip, Tiling, plan_strips
 
 # Of the strip in work, which a wide raster's bands are cut for; with 6 classes, 4 channels and
@@ -48,12 +48,10 @@ class Settings:
 
     Args:
         tiling: Windows, strides, batch size and blending.
-        symmetries: Symmetries over which logits are averaged, 0 to 7; 0 is the image as it is.
         amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
     """
 
     tiling: Tiling
-    symmetries: tuple[int, ...] = (0,)
     amp: torch.dtype | None = None
 
 
@@ -101,19 +99,21 @@ def predict_rows(
         ValueError: If a raster is damaged, or its bands do not fit the model.
     """
     device = next(model.parameters()).device
-    network = window_network(model, settings.symmetries, settings.amp)
+    network = window_network(model, settings.amp)
     size = (source.info.height, source.info.width)
 
     def read() -> Iterator[Rows]:
         for strip in strips:
-            pixels, valid = source.read_rows(*strip.read, strip.columns)
+            window = strip.read
+            columns = window.col, window.right
+            pixels, valid = source.read_rows(window.row, window.bottom, columns)
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
     wanted = {'probabilities': probabilities, 'confidence': confidence}
     with closing(ahead(read())) as rows:
-        for done in sweep(network, model.out_channels, rows, strips, size, settings.tiling):
+        for done in slide(network, model.out_channels, rows, strips, size, settings.tiling):
             maps = read_maps(model, done.logits[0], done.valid, **wanted)
-            maps = maps._replace(row=done.row, column=done.column)
+            maps = maps._replace(row=done.window.row, column=done.window.col)
             del done  # the sums of a band are not kept while the next one's are made
             yield maps
 

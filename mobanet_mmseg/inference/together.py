@@ -28,7 +28,7 @@ from mobanet_mmseg.inference.predict import (
 from mobanet_mmseg.inference.ranks import agreed, failing_together
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.rasters.files import gdal_settings
-from mobanet_mmseg.tiling.windows import PixelSpan, share_strips
+from mobanet_mmseg.tiling.windows import PixelSpan, by_block, share_strips
 from mobanet_mmseg.writing import prepare_place, reporting
 
 ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
@@ -97,13 +97,10 @@ def predict_raster_together(
     settings = agreed(settings)  # a batch size of one's own would make strips of one's own
     info, legend = source.info, model.dataset_meta
     strips = plan_raster(model, source, settings)
-    bands = list(dict.fromkeys(strip.done_columns for strip in strips))
+    bands = [(block[0].done.col, block[0].done.right) for block in by_block(strips)]
     shares = [share_strips(strips, each, world_size) for each in range(world_size)]
     parts = [_part(paths, each) for each in range(world_size)]
-    heights = [
-        sum(strip.done[1] - strip.done[0] for strip in own if strip.done_columns == bands[0])
-        for own in shares
-    ]
+    heights = [sum(strip.done.height for strip in own if strip.done.col == 0) for own in shares]
     try:
         _check_place(paths, parts)
         counts = np.zeros(256, np.int64)

@@ -7,8 +7,7 @@ from mobanet_mmseg.models.mcrm import MCRM, MCRMTransform, ModalityRandomMask
 from mobanet_mmseg.models.mobanet import MoBaNet
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.models.sam import SAM
-from mobanet_mmseg.models.tiled import TiledEncoderDecoder
-from mobanet_mmseg.models.tta import SymmetryTTAModel
+from mobanet_mmseg.models.tiled import SymmetryTTAModel, TiledEncoderDecoder
 from mobanet_mmseg.models.two_stream import TwoStream
 
 __all__ = [

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobanet_mmseg.models.mcrm import MCRM
+from mobanet_mmseg.models.tiled import segmentor_of
 
 
 @MODELS.register_module()
@@ -97,3 +98,26 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
                     f'{self.num_channels}: make img_bands and aux_bands of the dataset agree with '
                     'modality_channels of the model.'
                 )
+
+
+def select_modality(model: nn.Module, modality: Literal['both', 'rgb', 'aux']) -> str:
+    """Let a built model see one modality, or both; the other is 0 after normalisation.
+
+    Args:
+        model: A segmentor, or a runner's model.
+        modality: ``'both'``, ``'rgb'`` or ``'aux'``.
+
+    Returns:
+        What it saw before.
+
+    Raises:
+        ValueError: If its data preprocessor knows nothing of modalities, or there is no such one.
+    """
+    preprocessor = segmentor_of(model).data_preprocessor
+    if not isinstance(preprocessor, MultimodalDataPreProcessor):
+        raise ValueError(
+            f'The data_preprocessor of the model is {type(preprocessor).__name__}, which cannot '
+            'leave a modality out: use MultimodalDataPreProcessor with the same mean and std.'
+        )
+    before, preprocessor.modality = preprocessor.modality, modality
+    return before

@@ -1,22 +1,20 @@
 """The one engine of tiled prediction: a network slides over an image, strip by strip.
 
 Only the strip in work is held, so that memory grows with the width of the strips and not with the
-image's height; a wide image's strips may be cut into bands of columns.
+image's height; a wide image's strips may be those of column blocks.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mobanet_mmseg.tiling.windows import Box, Strip, Tiling, spans
+from mobanet_mmseg.tiling.symmetries import Network
+from mobanet_mmseg.tiling.windows import Strip, Tiling, Window, by_block, spans
 
 CHUNK_BYTES = 32_000_000  # of logits that are handed on at once
-
-Network = Callable[[Tensor], Tensor]
 
 
 class Rows(NamedTuple):
@@ -33,22 +31,20 @@ class Rows(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """Rows of a prediction that no later window changes.
+    """Pixels of a prediction that no later window changes.
 
     Args:
-        row: Number of the first of them.
-        logits: Mean logits (B, K, n, W), float32; overwritten once the next rows are asked for.
-        valid: (n, W) bool, as it was read; None is everywhere.
-        column: Number of the first column.
+        window: Where they lie.
+        logits: Mean logits (B, K, h, w), float32; overwritten once the next ones are asked for.
+        valid: (h, w) bool, as it was read; None is everywhere.
     """
 
-    row: int
+    window: Window
     logits: Tensor
     valid: Tensor | None
-    column: int = 0
 
 
-def sweep(
+def slide(
     network: Network,
     out_channels: int,
     rows: Iterable[Rows],
@@ -65,13 +61,13 @@ def sweep(
     Args:
         network: Gives the logits (N, K, h, w) of windows (N, C, h, w).
         out_channels: Channels K of the logits.
-        rows: The ``read`` rows of each strip over its ``columns``, in their order.
+        rows: What each strip is to ``read``, in their order.
         strips: The strips to run, of ``plan_strips`` or ``share_strips``.
         size: Height and width of the whole image, pixels.
         tiling: The tiling that the strips were made with.
 
     Yields:
-        The ``done`` rows of each strip over its ``done_columns``, in one piece or some.
+        What each strip has ``done``, in one piece or some.
     """
     sides = zip(size, tiling.window, tiling.stride, strict=True)
     (rows_weight, rows_sum), (columns_weight, columns_sum) = (
@@ -79,15 +75,13 @@ def sweep(
     )
     weight = None if tiling.blend is None else torch.outer(rows_weight, columns_weight)
     rows = iter(rows)
-    for _, band in groupby(strips, key=lambda strip: strip.done_columns):
-        band = list(band)
-        left, right = band[0].columns
-        sums = rows_sum, columns_sum[left:right]
-        yield from _sweep_band(network, out_channels, rows, band, tiling, weight, sums)
+    for block in by_block(strips):
+        sums = rows_sum, columns_sum[block[0].touched.cols]
+        yield from _slide_block(network, out_channels, rows, block, tiling, weight, sums)
     assert next(rows, None) is None
 
 
-def _sweep_band(
+def _slide_block(
     network: Network,
     out_channels: int,
     rows: Iterator[Rows],
@@ -96,28 +90,26 @@ def _sweep_band(
     weight: Tensor | None,
     sums: tuple[Tensor, Tensor],
 ) -> Iterator[Predicted]:
-    """Predict strips of the same columns; ``sums`` are the weights' sums of rows and columns."""
-    left, right = strips[0].columns
-    done_left, done_right = strips[0].done_columns
+    """Predict the strips of a column block; ``sums`` are the weights' sums of rows and columns."""
+    width = strips[0].touched.width
     held = total = None
     for index, strip in enumerate(strips):
-        top, bottom = strip.rows
-        held = _append(held, next(rows), bottom - top)
+        top, left, height, _ = strip.touched
+        held = _append(held, next(rows), height)
         if total is None:
             images, device = len(held.pixels), held.pixels.device
-            height = max(end - first for first, end in (each.rows for each in strips))
-            total = torch.zeros((images, out_channels, height, right - left), device=device)
+            most = max(each.touched.height for each in strips)
+            total = torch.zeros((images, out_channels, most, width), device=device)
             rows_sum, columns_sum = (values.to(device) for values in sums)
             weight = None if weight is None else weight.to(device)
         _add_windows(network, held, strip, tiling.batch_size, weight, total)
-        own = slice(done_left - left, done_right - left)
-        for first, end in _pieces(strip.done, total):
-            logits = total[..., first - top : end - top, own]
-            logits.div_(torch.outer(rows_sum[first:end], columns_sum[own]))
-            valid = None if held.valid is None else held.valid[first - top : end - top, own]
-            yield Predicted(first, logits, valid, done_left)
+        for done in _pieces(strip.done, total):
+            here = done._replace(row=done.row - top, col=done.col - left)
+            logits = _crop(total, here)
+            logits.div_(torch.outer(rows_sum[done.rows], columns_sum[here.cols]))
+            yield Predicted(done, logits, None if held.valid is None else _crop(held.valid, here))
         if index + 1 < len(strips):
-            _move_up(total, strips[index + 1].rows[0] - top, bottom - top)
+            _move_up(total, strips[index + 1].touched.row - top, height)
 
 
 def blend_weights(length: int, blend: str | None) -> Tensor:
@@ -172,33 +164,32 @@ def _add_windows(
     total: Tensor,
 ) -> None:
     """Run a strip's windows and add their logits; ``held`` and ``total`` begin at its corner."""
-    top, left = strip.windows[0][:2]
-    boxes = [(y1 - top, x1 - left, y2 - top, x2 - left) for y1, x1, y2, x2 in strip.windows]
+    top, left = strip.touched[:2]
+    windows = [w._replace(row=w.row - top, col=w.col - left) for w in strip.windows]
     if held.valid is not None:
-        boxes = [box for box in boxes if _crop(held.valid, box).any()]
-    count = math.ceil(len(boxes) / batch_size)
+        windows = [window for window in windows if _crop(held.valid, window).any()]
+    count = math.ceil(len(windows) / batch_size)
     for index in range(count):  # of even sizes, so that none is left with one window
-        first, end = (len(boxes) * edge // count for edge in (index, index + 1))
-        batch = boxes[first:end]
-        predicted = network(torch.cat([_crop(held.pixels, box) for box in batch]))
-        for box, logits in zip(batch, predicted.chunk(len(batch)), strict=True):
-            sums = _crop(total, box)
+        first, end = (len(windows) * edge // count for edge in (index, index + 1))
+        batch = windows[first:end]
+        predicted = network(torch.cat([_crop(held.pixels, window) for window in batch]))
+        for window, logits in zip(batch, predicted.chunk(len(batch)), strict=True):
+            sums = _crop(total, window)
             if weight is None:
                 sums.add_(logits)
             else:
                 sums.addcmul_(logits.float(), weight)
 
 
-def _crop(pixels: Tensor, box: Box) -> Tensor:
-    y1, x1, y2, x2 = box
-    return pixels[..., y1:y2, x1:x2]
+def _crop(pixels: Tensor, window: Window) -> Tensor:
+    return pixels[..., window.rows, window.cols]
 
 
-def _pieces(done: tuple[int, int], total: Tensor) -> Iterator[tuple[int, int]]:
+def _pieces(done: Window, total: Tensor) -> Iterator[Window]:
     """Cut rows into pieces of bounded size."""
     step = max(1, CHUNK_BYTES // total[..., 0, :].nbytes)
-    for first in range(*done, step):
-        yield first, min(first + step, done[1])
+    for row in range(done.row, done.bottom, step):
+        yield done._replace(row=row, height=min(step, done.bottom - row))
 
 
 def _move_up(total: Tensor, rows: int, height: int) -> None:

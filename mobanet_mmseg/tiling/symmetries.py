@@ -1,12 +1,13 @@
 """The eight symmetries of an image grid (the dihedral group d4), their inverses, and averages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-NUM_SYMMETRIES = 8
-SYMMETRIES = {'flips': (0, 2, 4, 6), 'd4': tuple(range(NUM_SYMMETRIES))}
+Network = Callable[[Tensor], Tensor]
+
+SYMMETRIES = {'flips': (0, 2, 4, 6), 'd4': tuple(range(8))}
 
 
 def apply_symmetry(x: Tensor, k: int) -> Tensor:
@@ -19,12 +20,8 @@ def apply_symmetry(x: Tensor, k: int) -> Tensor:
         k: Which symmetry, 0 to 7.
 
     Returns:
-        (..., H, W), or (..., W, H) where :func:`swaps_sides` says so.
-
-    Raises:
-        ValueError: If there is no such symmetry.
+        (..., H, W), or (..., W, H) where ``k`` is odd.
     """
-    _check(k)
     turned = torch.rot90(x, k % 4, (-2, -1))
     return turned.flip(-1) if k >= 4 else turned
 
@@ -35,27 +32,13 @@ def undo_symmetry(x: Tensor, k: int) -> Tensor:
     Args:
         x: (..., H, W), turned.
         k: Which symmetry is undone, 0 to 7.
-
-    Raises:
-        ValueError: If there is no such symmetry.
     """
-    _check(k)
     turned = x.flip(-1) if k >= 4 else x
     return torch.rot90(turned, -k % 4, (-2, -1))
 
 
-def swaps_sides(k: int) -> bool:
-    """Say whether a symmetry makes H of W and W of H.
-
-    Args:
-        k: Which symmetry, 0 to 7.
-    """
-    _check(k)
-    return k % 2 == 1
-
-
 def average_over(
-    network: Callable[[Tensor], Tensor], symmetries: Sequence[int]
+    network: Callable[[Tensor], Tensor], tta: str | None
 ) -> Callable[[Tensor], Tensor]:
     """Make a network that averages the logits of another one over turned and mirrored inputs.
 
@@ -63,20 +46,23 @@ def average_over(
 
     Args:
         network: From (B, C, H, W) to (B, K, H, W), any H and W.
-        symmetries: Which ones, 0 to 7 each: ``SYMMETRIES['d4']``, ``SYMMETRIES['flips']`` ...
+        tta: ``'flips'`` (as it is, mirrored left-right, top-bottom, both), ``'d4'`` (the same four,
+            and turned by a quarter), or None for the network itself.
 
     Returns:
-        A network of the same shapes; its logits are float32.
+        A network of the same shapes; averaged logits are float32.
 
     Raises:
-        ValueError: If there is no symmetry, or no such one.
+        ValueError: If ``tta`` is none of the three.
     """
-    chosen = choose_symmetries(symmetries)
+    check_tta(tta)
+    if tta is None:
+        return network
+    share = 1 / len(SYMMETRIES[tta])
 
     def averaged(x: Tensor) -> Tensor:
-        share = 1 / len(chosen)
         total = None
-        for k in chosen:
+        for k in SYMMETRIES[tta]:
             logits = undo_symmetry(network(apply_symmetry(x, k)), k).float()
             total = logits * share if total is None else total.add_(logits, alpha=share)
         return total
@@ -84,26 +70,14 @@ def average_over(
     return averaged
 
 
-def choose_symmetries(symmetries: str | Sequence[int]) -> tuple[int, ...]:
-    """Read which symmetries are meant.
+def check_tta(tta: str | None) -> None:
+    """Refuse a test-time augmentation that does not exist.
 
     Args:
-        symmetries: ``'flips'`` (four), ``'d4'`` (all eight), or numbers, 0 to 7 each.
+        tta: As :func:`average_over` takes it.
 
     Raises:
-        ValueError: If there is none, one twice, or one that does not exist.
+        ValueError: If it is none of the three.
     """
-    chosen = SYMMETRIES.get(symmetries, ()) if isinstance(symmetries, str) else tuple(symmetries)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(
-            f"symmetries={symmetries!r} names none, or one twice: give 'flips', 'd4' or "
-            'different numbers, 0 to 7 each.'
-        )
-    for k in chosen:
-        _check(k)
-    return chosen
-
-
-def _check(k: int) -> None:
-    if k not in range(NUM_SYMMETRIES):
-        raise ValueError(f'There is no symmetry {k!r} of an image: the eight are 0 to 7.')
+    if tta is not None and tta not in SYMMETRIES:
+        raise ValueError(f"tta={tta!r}; it is 'flips' (4 views), 'd4' (8 views) or None.")

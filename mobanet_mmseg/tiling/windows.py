@@ -6,9 +6,8 @@ from itertools import groupby, pairwise
 from typing import Any, Literal, NamedTuple
 
 PixelSpan = tuple[int, int]  # first and end, the end exclusive
-Box = tuple[int, int, int, int]  # y1, x1, y2, x2, the ends exclusive
 
-EDGE = 256  # band edges are multiples of it, as a written file's blocks are
+EDGE = 256  # column blocks end at multiples of it, as a written file's blocks do
 
 BLENDS = (None, 'gaussian', 'cosine')
 
@@ -106,26 +105,21 @@ class Strip:
 
     Args:
         windows: The windows, row by row.
-        read: Rows that they need and the strips before did not.
-        done: Rows that no later strip touches, so that their prediction is known; none where
-            another process answers for them.
-        done_columns: Columns of the band that the strip belongs to: all, or a part of a wide image.
+        read: Pixels to read for them: over their columns, the rows that the strips before did not.
+        done: Pixels that no later strip touches, so that their prediction is known: rows of the
+            column block that the strip belongs to, which is the whole width or a part of a wide
+            image; no rows where another process answers for them.
     """
 
-    windows: tuple[Box, ...]
-    read: PixelSpan
-    done: PixelSpan
-    done_columns: PixelSpan
+    windows: tuple[Window, ...]
+    read: Window
+    done: Window
 
     @property
-    def rows(self) -> PixelSpan:
-        """First and last row that the windows touch, the end exclusive."""
-        return self.windows[0][0], self.windows[-1][2]
-
-    @property
-    def columns(self) -> PixelSpan:
-        """First and last column that the windows touch, the end exclusive."""
-        return self.windows[0][1], self.windows[-1][3]
+    def touched(self) -> Window:
+        """What the windows cover."""
+        row, col = self.windows[0][:2]
+        return Window(row, col, self.windows[-1].bottom - row, self.windows[-1].right - col)
 
 
 def plan_strips(
@@ -137,9 +131,9 @@ def plan_strips(
     window gets one window of its own size. No window comes twice. A strip is one row of windows, or
     as many as fill a batch.
 
-    A wide image is cut into bands side by side, each of them a list of strips from the top to the
-    bottom. What reaches over a band's edge is in both bands, so that each pixel sums the same
-    windows in the same order with bands and without.
+    A wide image is cut into column blocks, each of them a list of strips from the top to the
+    bottom. What reaches over a block's edge is in both blocks, so that each pixel sums the same
+    windows in the same order with blocks and without.
 
     Source: ``EncoderDecoder.slide_inference`` of MMSegmentation 1.2.2.
 
@@ -147,48 +141,45 @@ def plan_strips(
         height: Image height H, pixels.
         width: Image width W, pixels.
         tiling: Windows, strides and batch size.
-        max_width: Columns that a band answers for at most, pixels; None makes one band of all.
+        max_width: Columns of a block at most, pixels; None makes one block of all.
 
     Returns:
-        Strips from the top to the bottom, band after band; their ``done`` rows are all rows of
-        their ``done_columns``, each once.
+        Strips from the top to the bottom, block after block; what they have ``done`` is each pixel
+        of the image, once.
 
     Raises:
         ValueError: If the image is empty.
     """
     rows = spans(height, tiling.window[0], tiling.stride[0])
     columns = spans(width, tiling.window[1], tiling.stride[1])
-    rows_at_once = max(1, tiling.batch_size // len(columns))  # the same in all bands
+    rows_at_once = max(1, tiling.batch_size // len(columns))  # the same in all blocks
     strips = []
-    for band in _bands(width, max_width or width):
-        touching = [span for span in columns if span[0] < band[1] and span[1] > band[0]]
-        strips += _plan_band(rows, touching, band, rows_at_once)
+    for left, right in _column_blocks(width, max_width or width):
+        touching = [span for span in columns if span[0] < right and span[1] > left]
+        strips += _plan_block(rows, touching, (left, right), rows_at_once)
     return strips
 
 
-def _bands(width: int, max_width: int) -> list[PixelSpan]:
-    """Cut columns into bands of nearly one width."""
+def _column_blocks(width: int, max_width: int) -> list[PixelSpan]:
+    """Cut columns into blocks of nearly one width."""
     count = -(-width // max_width)
     step = -(-width // (count * EDGE)) * EDGE
     return list(pairwise([*range(0, width, step), width]))
 
 
-def _plan_band(
-    rows: Sequence[PixelSpan],
-    columns: Sequence[PixelSpan],
-    done_columns: PixelSpan,
-    rows_at_once: int,
+def _plan_block(
+    rows: Sequence[PixelSpan], columns: Sequence[PixelSpan], block: PixelSpan, rows_at_once: int
 ) -> list[Strip]:
-    """Cover the rows of one band."""
+    """Cover the rows of one column block."""
     groups = [rows[i : i + rows_at_once] for i in range(0, len(rows), rows_at_once)]
     tops = [group[0][0] for group in groups]
     bottoms = [group[-1][1] for group in groups]
+    touched = columns[0][0], columns[-1][1]
     return [
         Strip(
-            windows=tuple((y1, x1, y2, x2) for y1, y2 in group for x1, x2 in columns),
-            read=(read_before, bottom),
-            done=(top, next_top),
-            done_columns=done_columns,
+            windows=tuple(_window(down, across) for down in group for across in columns),
+            read=_window((read_before, bottom), touched),
+            done=_window((top, next_top), block),
         )
         for group, read_before, bottom, top, next_top in zip(
             groups, [0, *bottoms], bottoms, tops, [*tops[1:], rows[-1][1]], strict=False
@@ -196,8 +187,21 @@ def _plan_band(
     ]
 
 
+def _window(rows: PixelSpan, columns: PixelSpan) -> Window:
+    return Window(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])
+
+
+def by_block(strips: Sequence[Strip]) -> list[list[Strip]]:
+    """Part strips by the column block that they belong to.
+
+    Args:
+        strips: Strips, block after block.
+    """
+    return [list(block) for _, block in groupby(strips, lambda strip: strip.done.cols)]
+
+
 def share_strips(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
-    """Take one process's share of the strips of each band: as many as the others', side by side.
+    """Take one process's share of the strips of each block: as many as the others', side by side.
 
     Before them come those strips, with no row done, whose windows reach into the share: each pixel
     sums the same windows in the same order as with one process.
@@ -210,21 +214,18 @@ def share_strips(strips: Sequence[Strip], rank: int, world_size: int) -> list[St
     Returns:
         The strips to run; none if there are fewer strips than processes.
     """
-    shared = []
-    for _, band in groupby(strips, key=lambda strip: strip.done_columns):
-        shared += _share_band(list(band), rank, world_size)
-    return shared
+    return [s for block in by_block(strips) for s in _share_block(block, rank, world_size)]
 
 
-def _share_band(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
+def _share_block(strips: Sequence[Strip], rank: int, world_size: int) -> list[Strip]:
     first, end = (len(strips) * edge // world_size for edge in (rank, rank + 1))
     if first == end:
         return []
-    own_top = strips[first].rows[0]
-    before = [strip for strip in strips[:first] if strip.rows[1] > own_top]
-    shared = [replace(strip, done=(strip.rows[0], strip.rows[0])) for strip in before]
+    own_top = strips[first].touched.row
+    before = [strip for strip in strips[:first] if strip.touched.bottom > own_top]
+    shared = [replace(strip, done=strip.done._replace(height=0)) for strip in before]
     shared += strips[first:end]
-    shared[0] = replace(shared[0], read=shared[0].rows)
+    shared[0] = replace(shared[0], read=shared[0].touched)
     return shared
 
 

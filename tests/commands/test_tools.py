@@ -120,10 +120,11 @@ def test_test_writes_metrics_label_maps_and_pictures(trained, city, options):
     assert len(list((out / 'pictures').glob('*.png'))) == 1
 
 
-def test_predict_writes_what_test_predicts(trained, city):
+@pytest.mark.parametrize('options', [(), ('--tta', 'd4')], ids=['plain', 'tta'])
+def test_predict_writes_what_test_predicts(trained, city, options):
     run(
         *(ROOT / 'tools' / 'test.py', 'config.py', 'work/epoch_1.pth'),
-        *('--work-dir', 'again', '--out', 'again/maps'),
+        *('--work-dir', 'again', '--out', 'again/maps', *options),
         cwd=trained,
     )
     log = run(
@@ -131,7 +132,7 @@ def test_predict_writes_what_test_predicts(trained, city):
         *('--rgb', city / '2_Ortho_RGB' / 'top_potsdam_2_13_RGB.tif'),
         *('--aux', city / '1_DSM' / 'dsm_potsdam_02_13.tif'),
         *('--label', city / '5_Labels_all' / 'top_potsdam_2_13_label.tif'),
-        *('--out', 'map.tif', '--picture', 'map.png', '--device', 'cpu'),
+        *('--out', 'map.tif', '--picture', 'map.png', '--device', 'cpu', *options),
         cwd=trained,
     )
     assert 'map.png' in log

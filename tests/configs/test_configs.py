@@ -54,7 +54,7 @@ def test_config_builds_at_full_size_with_what_training_and_testing_need(path):
         assert config.default_hooks.visualization.get('modality_channels', (3, 1)) == bands
     assert config.train_dataloader.sampler.window_size == config.crop_size
     assert config.custom_imports['imports'] == ['mobanet_mmseg']
-    assert {'optim_wrapper', 'param_scheduler', 'train_cfg', 'tta_pipeline', 'tta_model'} <= set(
+    assert {'optim_wrapper', 'param_scheduler', 'train_cfg'} <= set(
         config
     )
 

@@ -394,7 +394,7 @@ def test_the_dataset_file_says_what_the_template_of_the_repository_says(tmp_path
     ours = Config.fromfile(tmp_path / 'out' / 'dataset.py')
     template = Config.fromfile(ROOT / 'configs/_base_/datasets/multimodal.py')
     assert set(template) <= set(ours)
-    for key in ('train_pipeline', 'test_pipeline', 'tta_pipeline', 'meta_keys', 'val_evaluator'):
+    for key in ('train_pipeline', 'test_pipeline', 'meta_keys', 'val_evaluator'):
         assert ours[key] == template[key]
     for config in (ours, template):
         for split in ('train', 'val', 'test'):

@@ -425,7 +425,7 @@ SETTINGS = {
     'no batch': ({'batch_size': 0}, 'at least 1'),
     'modality': ({'modality': 'dsm'}, "modality='dsm'; it is 'both', 'rgb' or 'aux'"),
     'blend': ({'blend': 'linear'}, "blend='linear'; it is"),
-    'tta': ({'tta': 'all'}, "symmetries='all' names none"),
+    'tta': ({'tta': 'all'}, "tta='all'; it is 'flips'"),
     'amp': ({'amp': 'fp32'}, "amp='fp32'; it is 'bf16', 'fp16' or None"),
 }
 

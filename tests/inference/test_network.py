@@ -14,11 +14,10 @@ from mobanet_mmseg.inference.network import (
     check_segmentor,
     choose_batch_size,
     read_maps,
-    select_modality,
     tiling_for,
     window_network,
 )
-from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
+from mobanet_mmseg.models.data_preprocessor import select_modality
 
 
 class Head:
@@ -115,18 +114,6 @@ def test_windows_stay_as_they_are():
     assert torch.equal(windows, before)
 
 
-def test_symmetries_are_averaged_by_hand():
-    model = MODELS.build(tiny_model()).eval()
-    windows = torch.rand(2, 4, 28, 42) * 255
-    plain = window_network(model)
-    with torch.no_grad():
-        for name, count in (('flips', 4), ('d4', 8)):
-            views = [undo_symmetry(plain(apply_symmetry(windows, k)), k) for k in SYMMETRIES[name]]
-            assert len(views) == count
-            averaged = window_network(model, SYMMETRIES[name])(windows)
-            torch.testing.assert_close(averaged, sum(views) / count)
-
-
 def test_autocast_runs_the_network_in_the_lower_type():
     model = MODELS.build(tiny_model()).eval()
     seen = []
@@ -136,7 +123,7 @@ def test_autocast_runs_the_network_in_the_lower_type():
         exact = window_network(model)(windows)
         rough = window_network(model, amp=torch.bfloat16)(windows)
     assert seen == [torch.float32, torch.bfloat16]
-    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.05)
 
 
 def test_modality_leaves_the_other_one_without_effect():
@@ -153,13 +140,6 @@ def test_modality_leaves_the_other_one_without_effect():
             select_modality(model, modality)
             assert torch.equal(network(windows), network(same))
             assert not torch.equal(network(windows), network(different))
-
-
-def test_modality_of_a_model_that_knows_none_is_refused():
-    with pytest.raises(ValueError, match='SegDataPreProcessor, which cannot leave a modality out'):
-        select_modality(stock_model(), 'rgb')
-    with pytest.raises(ValueError, match="modality='dsm'; it is 'both', 'rgb' or 'aux'"):
-        select_modality(MODELS.build(tiny_model()), 'dsm')
 
 
 def test_segmentor_without_logits_of_windows_is_refused():

@@ -42,7 +42,7 @@ def test_wide_rasters_are_joined_in_the_order_of_their_bands(
     inferencer = inferencer_of(noise, batch_size=batch_size)
     with inferencer.open_pair(noise['rgb'], noise['aux']) as pair:
         strips = predict.plan_raster(inferencer.model, pair, inferencer.settings)
-    assert len({strip.done_columns for strip in strips}) == 3
+    assert len({strip.done.col for strip in strips}) == 3
     goals = {name: tmp_path / f'{name}.tif' for name in ('one', 'many')}
     options = {'cog': cog, **EVERY_MAP}
     inferencer.predict_file(noise['rgb'], noise['aux'], goals['one'], **options)

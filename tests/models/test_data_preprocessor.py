@@ -1,9 +1,12 @@
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from scenes.models import tiny_model
+from scenes.prediction import STOCK
 
-from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor, select_modality
 
 
 def preprocessor(**overrides):
@@ -67,3 +70,18 @@ def test_wrong_number_of_channels_is_refused():
 def test_unknown_modality_is_refused():
     with pytest.raises(ValueError, match="modality='dsm'"):
         preprocessor(modality='dsm')
+
+
+def test_modality_of_a_built_model_is_selected_under_its_wrappers():
+    model = MODELS.build(tiny_model())
+    views = MODELS.build(dict(type='SegTTAModel', module=model))
+    assert select_modality(views, 'aux') == 'both'
+    assert model.data_preprocessor.modality == 'aux'
+    assert select_modality(model, 'both') == 'aux'
+    with pytest.raises(ValueError, match="modality='dsm'; it is 'both', 'rgb' or 'aux'"):
+        select_modality(model, 'dsm')
+
+
+def test_modality_of_a_model_that_knows_none_is_refused():
+    with pytest.raises(ValueError, match='SegDataPreProcessor, which cannot leave a modality out'):
+        select_modality(MODELS.build(STOCK), 'rgb')

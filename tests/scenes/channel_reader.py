@@ -68,7 +68,6 @@ def write_experiment(folder: Path, channel: int, **overrides) -> Path:
         test_dataloader=loader,
         test_evaluator=dict(type='ISPRSMetric', excluded_classes=()),
         test_cfg=dict(type='TestLoop'),
-        tta_pipeline=base.tta_pipeline,
         work_dir='work',
     )
     config = Config(settings)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mobanet_mmseg.tiling.sliding_window import Rows, blend_weights, sweep
+from mobanet_mmseg.tiling.sliding_window import Rows, blend_weights, slide
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
 
 
@@ -12,11 +12,11 @@ def run(network, image, tiling, valid=None, strips=None):
     size = image.shape[-2:]
     strips = plan_strips(*size, tiling) if strips is None else strips
     rows = (
-        Rows(image[..., a:b, :], None if valid is None else valid[a:b])
-        for a, b in (strip.read for strip in strips)
+        Rows(image[..., read.rows, read.cols], None if valid is None else valid[read.rows])
+        for read in (strip.read for strip in strips)
     )
     channels = network(image[..., :1, :1]).shape[1]
-    done = list(copied(sweep(network, channels, rows, strips, size, tiling)))
+    done = list(copied(slide(network, channels, rows, strips, size, tiling)))
     return torch.cat([piece.logits for piece in done], dim=-2), done
 
 
@@ -44,7 +44,7 @@ def test_overlapping_windows_are_averaged_by_hand():
     tiling = Tiling((1, 2), (1, 1))
     image = torch.zeros(1, 1, 1, 4)
     rows = [Rows(image)]
-    (piece,) = sweep(numbered([]), 1, rows, plan_strips(1, 4, tiling), (1, 4), tiling)
+    (piece,) = slide(numbered([]), 1, rows, plan_strips(1, 4, tiling), (1, 4), tiling)
     assert piece.logits[0, 0, 0].tolist() == [1, 1.5, 2.5, 3]
 
 
@@ -61,7 +61,7 @@ def test_blending_weighs_a_window_towards_its_middle_by_hand(blend, weights):
     assert blend_weights(4, blend).tolist() == pytest.approx([a, b, b, a])
     tiling = Tiling((1, 4), (1, 2), blend=blend)
     rows = [Rows(torch.zeros(1, 1, 1, 6))]
-    (piece,) = sweep(numbered([]), 1, rows, plan_strips(1, 6, tiling), (1, 6), tiling)
+    (piece,) = slide(numbered([]), 1, rows, plan_strips(1, 6, tiling), (1, 6), tiling)
     middle = [(1 * b + 2 * a) / (a + b), (1 * a + 2 * b) / (a + b)]
     assert piece.logits[0, 0, 0].tolist() == pytest.approx([1, 1, *middle, 2, 2])
 
@@ -152,5 +152,32 @@ def test_batches_of_a_strip_are_of_even_size():
 def test_wide_images_come_in_pieces_of_bounded_size(monkeypatch):
     monkeypatch.setattr('mobanet_mmseg.tiling.sliding_window.CHUNK_BYTES', 4 * 50 * 3)
     _, done = run(lambda crops: crops, torch.randn(1, 1, 20, 50), Tiling((8, 8), (8, 8)))
-    assert [piece.row for piece in done] == [0, 3, 6, 8, 11, 12, 15, 18]
+    assert [piece.window.row for piece in done] == [0, 3, 6, 8, 11, 12, 15, 18]
     assert max(piece.logits.shape[-2] for piece in done) == 3
+
+
+WIDE = 19, 700  # three column blocks of at most 256 columns
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 200])
+@pytest.mark.parametrize('blend', [None, 'gaussian'])
+@pytest.mark.parametrize('stride', [(4, 5), (8, 12), (3, 7)])
+def test_column_blocks_sum_the_same_windows_in_the_same_order(stride, blend, batch_size):
+    tiling = Tiling((8, 12), stride, batch_size, blend)
+    image = torch.randn(1, 2, *WIDE)
+    ramp = torch.arange(8.0)[:, None] * torch.arange(12.0)
+
+    def network(windows):  # each pixel's logits depend on where it lies in its window
+        return torch.cat([windows.sin() * ramp, windows[:, :1] - ramp], dim=1)
+
+    def predicted(strips):
+        whole = torch.full((1, 3, *WIDE), torch.nan)
+        rows = (Rows(image[..., strip.read.rows, strip.read.cols]) for strip in strips)
+        for window, logits, _ in slide(network, 3, rows, strips, WIDE, tiling):
+            assert whole[..., window.rows, window.cols].isnan().all()  # each pixel once
+            whole[..., window.rows, window.cols] = logits
+        return whole
+
+    blocks = plan_strips(*WIDE, tiling, max_width=256)
+    assert {strip.done[1::2] for strip in blocks} == {(0, 256), (256, 256), (512, 188)}
+    assert predicted(blocks).equal(predicted(plan_strips(*WIDE, tiling)))

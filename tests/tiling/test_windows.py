@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from mobanet_mmseg.tiling.windows import Tiling, plan_strips, share_strips
+from mobanet_mmseg.tiling.windows import Tiling, Window, by_block, plan_strips, share_strips
 
 
 def mmseg_windows(height, width, window, stride):
@@ -12,20 +13,21 @@ def mmseg_windows(height, width, window, stride):
         for column in range(columns):
             y2 = min(row * stride[0] + window[0], height)
             x2 = min(column * stride[1] + window[1], width)
-            windows.append((max(y2 - window[0], 0), max(x2 - window[1], 0), y2, x2))
+            y1, x1 = max(y2 - window[0], 0), max(x2 - window[1], 0)
+            windows.append((y1, x1, y2 - y1, x2 - x1))
     return windows
 
 
 def window_grid(height, width, window, stride, batch_size=1):
     strips = plan_strips(height, width, Tiling(window, stride, batch_size))
-    return [box for strip in strips for box in strip.windows]
+    return [window for strip in strips for window in strip.windows]
 
 
 def test_last_window_is_moved_back_inside():
     assert window_grid(5, 7, window=(5, 4), stride=(1, 2)) == [
         (0, 0, 5, 4),
-        (0, 2, 5, 6),
-        (0, 3, 5, 7),
+        (0, 2, 5, 4),
+        (0, 3, 5, 4),
     ]
 
 
@@ -36,9 +38,9 @@ def test_small_image_gets_one_window_of_its_own_size():
 def test_rows_come_before_columns():
     assert window_grid(4, 6, window=(2, 3), stride=(2, 3)) == [
         (0, 0, 2, 3),
-        (0, 3, 2, 6),
-        (2, 0, 4, 3),
-        (2, 3, 4, 6),
+        (0, 3, 2, 3),
+        (2, 0, 2, 3),
+        (2, 3, 2, 3),
     ]
 
 
@@ -49,8 +51,10 @@ def test_grid_is_that_of_mmseg_and_covers_each_pixel(height, stride, batch_size)
     grid = window_grid(height, 17, (8, 6), stride, batch_size)
     assert grid == mmseg_windows(height, 17, (8, 6), stride)
     assert len(set(grid)) == len(grid)
-    covered = {(y, x) for y1, x1, y2, x2 in grid for y in range(y1, y2) for x in range(x1, x2)}
-    assert covered == {(y, x) for y in range(height) for x in range(17)}
+    covered = np.zeros((height, 17), bool)
+    for window in grid:
+        covered[window.rows, window.cols] = True
+    assert covered.all()
 
 
 def test_stride_beyond_the_window_is_refused():
@@ -85,15 +89,18 @@ def test_a_tiling_is_read_from_a_test_cfg():
 
 def test_strips_of_a_small_image_by_hand():
     first, second, third = plan_strips(9, 4, Tiling((4, 4), (3, 4)))
-    assert (first.windows, first.read, first.done) == (((0, 0, 4, 4),), (0, 4), (0, 3))
-    assert (second.windows, second.read, second.done) == (((3, 0, 7, 4),), (4, 7), (3, 5))
-    assert (third.windows, third.read, third.done) == (((5, 0, 9, 4),), (7, 9), (5, 9))
+    for strip, window, read, done in (
+        (first, (0, 0, 4, 4), (0, 0, 4, 4), (0, 0, 3, 4)),
+        (second, (3, 0, 4, 4), (4, 0, 3, 4), (3, 0, 2, 4)),
+        (third, (5, 0, 4, 4), (7, 0, 2, 4), (5, 0, 4, 4)),
+    ):
+        assert (strip.windows, strip.read, strip.done) == ((window,), read, done)
 
 
 def test_a_strip_holds_rows_of_windows_until_a_batch_is_full():
     strips = plan_strips(10, 6, Tiling((4, 4), (2, 2), batch_size=5))  # 4 rows of 2 windows
     assert [len(strip.windows) for strip in strips] == [4, 4]
-    assert [strip.rows for strip in strips] == [(0, 6), (4, 10)]
+    assert [strip.touched for strip in strips] == [(0, 0, 6, 6), (4, 0, 6, 6)]
 
 
 @pytest.mark.parametrize('height', [1, 7, 9, 40, 41])
@@ -107,18 +114,41 @@ def test_shares_together_do_each_row_once_and_run_all_windows_over_it(
     done = []
     for rank in range(world_size):
         share = share_strips(strips, rank, world_size)
-        read = [row for strip in share for row in range(*strip.read)]
+        read = [row for strip in share for row in range(strip.read.row, strip.read.bottom)]
         assert read == sorted(set(read)), 'a row is read twice'
-        windows = [box for strip in share for box in strip.windows]
+        windows = {window for strip in share for window in strip.windows}
         for strip in share:
-            rows = range(*strip.done)
-            done += rows
-            touching = {box for s in strips for box in s.windows if overlaps(box, rows)}
-            assert touching <= set(windows)
-        for y1, _, y2, _ in windows:
-            assert {*range(y1, y2)} <= set(read)
+            done += range(strip.done.row, strip.done.bottom)
+            every = [window for each in strips for window in each.windows]
+            assert {window for window in every if overlaps(window, strip.done)} <= windows
+        for window in windows:
+            assert {*range(window.row, window.bottom)} <= set(read)
     assert done == list(range(height))
 
 
-def overlaps(box, rows):
-    return len(rows) > 0 and box[0] < rows[-1] + 1 and box[2] > rows[0]
+def overlaps(window, done):
+    return done.height > 0 and window.row < done.bottom and window.bottom > done.row
+
+
+def test_a_column_block_runs_again_only_what_reaches_over_its_edge():
+    strips = plan_strips(256, 2048, Tiling((256, 256), (128, 128)), max_width=1024)
+    assert [len(strip.windows) for strip in strips] == [8, 8]  # 15, and the one at 896 twice
+    assert [strip.touched for strip in strips] == [(0, 0, 256, 1152), (0, 896, 256, 1152)]
+    assert [strip.done for strip in strips] == [(0, 0, 256, 1024), (0, 1024, 256, 1024)]
+
+
+def test_each_process_gets_its_share_of_every_column_block():
+    strips = plan_strips(40, 600, Tiling((8, 8), (8, 8)), max_width=512)
+    assert [len(block) for block in by_block(strips)] == [5, 5]
+    first, second = (share_strips(strips, rank, 2) for rank in range(2))
+    assert [strip.done for strip in first] == [
+        *((0, 0, 8, 512), (8, 0, 8, 512)),
+        *((0, 512, 8, 88), (8, 512, 8, 88)),
+    ]
+    assert [strip.done for strip in second[:3]] == [(row, 0, 8, 512) for row in (16, 24, 32)]
+
+
+def test_a_window_names_its_ends():
+    window = Window(row=2, col=3, height=4, width=5)
+    assert (window.bottom, window.right) == (6, 8)
+    assert np.zeros((9, 9))[window.rows, window.cols].shape == (4, 5)

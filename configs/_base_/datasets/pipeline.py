@@ -19,8 +19,6 @@ test_pipeline = [
     dict(type='LoadRasterAnnotations'),
     dict(type='PackSegInputs', meta_keys=meta_keys)
 ]
-# the tta_model turns and mirrors the image by itself; TestTimeAug works here, too
-tta_pipeline = test_pipeline
 train_dataloader = dict(
     batch_size=12,
     num_workers=4,
