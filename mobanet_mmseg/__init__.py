@@ -1,13 +1,13 @@
 """MoBaNet for MMSegmentation: optical + auxiliary images segmented with one frozen ViT.
 
-Importing the package mends the stack where it needs mending and registers every component.
+Importing the package patches the stack where it needs it and registers every component.
 """
 
-from mobanet_mmseg.compat import mend_stack
+from mobanet_mmseg.compat import patch_stack
 
-mend_stack()
+patch_stack()
 
-from mobanet_mmseg import (  # noqa: E402  (MMSeg imports only after the stack is mended)
+from mobanet_mmseg import (  # noqa: E402  (MMSeg imports only after the stack is patched)
     datasets,
     engine,
     evaluation,

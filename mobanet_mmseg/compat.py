@@ -1,21 +1,22 @@
 """What mmcv-lite and torch >= 2.6 need so that MMSegmentation imports, trains, resumes and loads.
 
-Three mends, each of which does nothing where it is not needed:
+Three patches, each of which does nothing where it is not needed:
 
 - mmcv-lite has no compiled ops, yet ``mmseg.models`` imports some. A stand-in for ``mmcv._ext``
   lets it import; an op that is really called raises an error that names it.
 - torch >= 2.6 reads checkpoints with ``weights_only=True`` and refuses what mmengine writes into
   its own. The few harmless names are put on torch's allow-list; ``weights_only`` stays on.
 - mmengine reads what it fetches from an address without ``weights_only``, so that a checkpoint from
-  the web could run any code; it is put on there, too.
+  the web could run any code; it is put on there, too, and the checksum in an OpenMMLab file's name
+  is compared.
 """
 
 import builtins
 import codecs
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
-from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -28,13 +29,19 @@ from mmengine.logging import HistoryBuffer
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
 
-def mend_stack() -> None:
+def patch_stack() -> None:
     """Make mmseg import under mmcv-lite, and checkpoints load without running code; idempotent."""
     if importlib.util.find_spec('mmcv._ext') is None:
         stand_in_for_compiled_ops()
     allow_mmengine_checkpoints()
-    mmengine.runner.checkpoint.load_url = partial(
-        torch.hub.load_state_dict_from_url, weights_only=True
+    mmengine.runner.checkpoint.load_url = load_url
+
+
+def load_url(address: str, **options: Any) -> Any:
+    """Stand for the ``load_url`` of mmengine: without code, and with a look at the checksum."""
+    checksum = re.search(r'-(?!20\d{6}\.)[0-9a-f]{8}\.', address)  # and no date
+    return torch.hub.load_state_dict_from_url(
+        address, check_hash=checksum is not None, weights_only=True, **options
     )
 
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import init_default_scope
 from scenes.paths import SHARED
 
-import mobanet_mmseg  # noqa: F401  (mends the stack and registers the components)
+import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 
 
 @pytest.fixture(autouse=True)

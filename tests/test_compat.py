@@ -11,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils.dl_utils.misc import mmcv_full_available
 
-from mobanet_mmseg.compat import _history_statistic, mend_stack
+from mobanet_mmseg.compat import _history_statistic, patch_stack
 
 needs_lite = pytest.mark.skipif(mmcv_full_available(), reason='full mmcv is installed')
 
@@ -31,7 +31,7 @@ def test_compiled_op_raises_an_error_that_names_it():
 
 @needs_lite
 def test_mmcv_lite_is_still_known_to_be_lite():
-    mend_stack()
+    patch_stack()
     assert not mmcv_full_available()
 
 

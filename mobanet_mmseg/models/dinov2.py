@@ -106,7 +106,7 @@ class DINOv2(Encoder):
         count = positions.shape[1] - 1
         side = isqrt(max(count, 0))
         if side**2 != count:
-            return tensors  # no positions of a square grid: load() says which shape they have
+            return tensors  # no positions of a square grid: init_weights says which shape
         return {**tensors, 'pos_embed': self._resize(positions, (side, side), self._native)}
 
     @property

@@ -9,7 +9,9 @@ from abc import abstractmethod
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mobanet_mmseg.weights.files import check_architecture, place, read_encoder
+from mobanet_mmseg.weights.checkpoints import Architecture, mismatches, shapes_of
+from mobanet_mmseg.weights.files import CheckpointError, read_encoder
+from mobanet_mmseg.weights.names import UNUSED
 
 
 class Encoder(BaseModule):
@@ -87,21 +89,51 @@ class Encoder(BaseModule):
             The weights, with positions for the grid of the config's ``img_size``.
         """
 
+    def read_weights(self, source: str, prefix: str) -> dict[str, Tensor]:
+        """Read a weight file; to be overridden where a ViT is not named as mmpretrain's.
+
+        Args:
+            source: See :func:`mobanet_mmseg.weights.files.read_file`.
+            prefix: What the encoder's names begin with; empty finds it.
+
+        Returns:
+            Tensors by the names of ``vit``.
+
+        Raises:
+            FileNotFoundError: If the file can be neither found nor fetched.
+            CheckpointError: If it holds no encoder, or one of another kind, depth, width, patch
+                size or number of registers.
+        """
+        tensors = read_encoder(source, prefix)
+        given, wanted = (Architecture.of(each) for each in (tensors, self.vit.state_dict()))
+        if given != wanted:
+            raise CheckpointError(
+                f'{source} holds {given}, but the encoder in the config is {wanted}: give the file '
+                'of that encoder, or the config of this one.'
+            )
+        return {name: value for name, value in tensors.items() if not UNUSED.match(name)}
+
     def init_weights(self) -> None:
         """Load the configured weights, or draw random ones where none are configured.
 
         Raises:
-            FileNotFoundError: If the weight file can be neither found nor fetched.
-            ValueError: If the file holds no encoder, another one or not all of it; see
-                :mod:`mobanet_mmseg.weights.files`.
+            FileNotFoundError: See :meth:`read_weights`.
+            CheckpointError: See :meth:`read_weights`; or if a tensor is missing, left over or of
+                another shape.
         """
         if self.pretrained is None:
             super().init_weights()
             return
         source = self.pretrained['checkpoint']
-        tensors = read_encoder(source, self.pretrained.get('prefix', ''))
-        check_architecture(tensors, self.vit.state_dict(), source)
-        place(self.vit, self.fit_positions(tensors), source)
+        tensors = self.read_weights(source, self.pretrained.get('prefix', ''))
+        tensors = self.fit_positions(tensors)
+        found = mismatches(shapes_of(tensors), shapes_of(self.vit.state_dict()))
+        if found:
+            raise CheckpointError(
+                f'The weights of {source} do not fit the encoder in the config ({found}): give the '
+                'file of this architecture, image and patch size.'
+            )
+        self.vit.load_state_dict(tensors)
         self.weights_given = True
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:

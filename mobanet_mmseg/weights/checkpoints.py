@@ -1,30 +1,26 @@
-"""Reads checkpoints without running them, and says in words where one does not fit a model."""
+"""Says in words where a file of tensors does not fit a model."""
 
 import re
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mobanet_mmseg.weights.files import Shapes, misfits, shapes_of
+from mobanet_mmseg.weights.files import CheckpointError, read_file
+
+Shapes = dict[str, tuple[int, ...]]
 
 ENCODER = 'backbone.encoder.vit.'
 CLASSIFIER = re.compile(r'(decode|auxiliary)_head\.(.+\.)?conv_seg\.(weight|bias)')
 
 
-class CheckpointError(ValueError):
-    """A file that is no checkpoint, or a checkpoint that does not fit the model."""
-
-
 def read_checkpoint(source: str | Path) -> dict[str, Any]:
-    """Read a checkpoint; a local file's tensors stay on disk until they are used.
+    """Read a checkpoint of a training.
 
     Args:
-        source: Path of a file, or an address that mmengine can fetch.
+        source: See :func:`read_file`.
 
     Returns:
         What the file holds.
@@ -33,29 +29,7 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
         FileNotFoundError: If the file does not exist or cannot be fetched.
         CheckpointError: If it is no checkpoint.
     """
-    try:
-        if '://' in str(source):
-            content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu')
-        else:
-            path = Path(source).expanduser()
-            content = torch.load(
-                path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'The checkpoint {source} does not exist: give a .pth file from the work folder.'
-        ) from error
-    except Exception as error:  # unpickling raises whatever the bytes make it raise
-        raise CheckpointError(
-            f'{source} is no checkpoint that torch can read with weights_only=True '
-            f'({type(error).__name__}): give a .pth file that the training wrote.'
-        ) from error
-    if not (isinstance(content, dict) and isinstance(content.get('state_dict', {}), dict)):
-        raise CheckpointError(
-            f'{source} is no checkpoint, it holds no dict of tensors: give a .pth file that the '
-            'training wrote.'
-        )
-    return content
+    return read_file(source, 'checkpoint', 'give a .pth file that the training wrote')
 
 
 def check_fit(
@@ -73,12 +47,12 @@ def check_fit(
         CheckpointError: If it has other classes, another encoder, or tensors that are missing,
             left over or of another shape.
     """
-    misfit = describe_misfit(checkpoint, model)
-    if misfit:
-        raise CheckpointError(f'{source} does not fit the config: {misfit}; {advice}.')
+    mismatch = describe_mismatch(checkpoint, model)
+    if mismatch:
+        raise CheckpointError(f'{source} does not fit the config: {mismatch}; {advice}.')
 
 
-def describe_misfit(checkpoint: dict[str, Any], model: nn.Module) -> str:
+def describe_mismatch(checkpoint: dict[str, Any], model: nn.Module) -> str:
     """Say where a checkpoint does not fit a model.
 
     Args:
@@ -136,5 +110,74 @@ def _compare_tensors(given: Shapes, expected: Shapes, without_classifier: bool) 
             {name: shape for name, shape in shapes.items() if not CLASSIFIER.fullmatch(name)}
             for shapes in (given, expected)
         )
-    found = misfits(given, expected)
+    found = mismatches(given, expected)
     return f'of its tensors {found}' if found else ''
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What tells one encoder's weights from another's."""
+
+    kind: str
+    embed_dims: int
+    num_blocks: int
+    patch_size: int
+    num_registers: int
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> 'Architecture':
+        """Read it off an encoder's tensors by mmpretrain's names."""
+        kind = 'ViT without layer scale'
+        if 'layers.0.attn.rel_pos_h' in tensors:
+            kind = 'SAM encoder'
+        elif 'layers.0.attn.gamma1.weight' in tensors:
+            kind = 'DINOv2'
+        filters = tensors['patch_embed.projection.weight']
+        blocks = {match[1] for name in tensors if (match := re.match(r'layers\.(\d+)\.', name))}
+        registers = tensors.get('register_tokens')
+        return cls(
+            kind,
+            embed_dims=filters.shape[0],
+            num_blocks=len(blocks),
+            patch_size=filters.shape[-1],
+            num_registers=0 if registers is None else registers.shape[1],
+        )
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        registers = f' and {self.num_registers} registers' if self.num_registers else ''
+        return (
+            f'a {self.kind} of {self.num_blocks} blocks, {self.embed_dims} channels, '
+            f'patches of {self.patch_size}{registers}'
+        )
+
+
+def shapes_of(tensors: dict[str, Tensor]) -> Shapes:
+    """Shape of each tensor."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def mismatches(given: Shapes, expected: Shapes) -> str:
+    """Say which tensors are missing, left over or of another shape.
+
+    Args:
+        given: Shapes of the tensors that there are, by name.
+        expected: Shapes of those that are wanted.
+
+    Returns:
+        The number of each kind and its first names; empty where all fit.
+    """
+    kinds = {
+        'missing': [name for name in expected if name not in given],
+        'left over': [name for name in given if name not in expected],
+        'of another shape': [
+            f'{name} {given[name]} for {shape}'
+            for name, shape in expected.items()
+            if name in given and given[name] != shape
+        ],
+    }
+    return '; '.join(
+        f'{len(names)} {kind}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
+        for kind, names in kinds.items()
+        if names
+    )

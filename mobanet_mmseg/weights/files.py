@@ -1,67 +1,54 @@
-"""Reads an encoder's weight file and places every tensor, or says which one has no place."""
+"""Reads files of tensors; nothing in them is ever run."""
 
-import re
-from dataclasses import dataclass
+import zipfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import barrier, is_main_process
-from torch import Tensor, nn
-from torch.hub import HASH_REGEX, download_url_to_file, get_dir
+from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.hub import download_url_to_file, get_dir
 
 from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
-from mobanet_mmseg.weights.safetensors import read_safetensors
-
-Shapes = dict[str, tuple[int, ...]]
-
-# In files, but of no use here: DINOv2's token for masked image modelling and SAM's neck.
-UNUSED_TENSORS = re.compile(r'^(?:mask_token$|channel_reduction\.)')
 
 
-def read_state_dict(source: str, prefix: str = '') -> dict[str, Tensor]:
-    """Read the tensors of a weight file, without running any code that the file holds.
+class CheckpointError(ValueError):
+    """A file that holds no tensors, or not those of the model."""
+
+
+def read_file(source: str | Path, kind: str, advice: str) -> dict[str, Any]:
+    """Read a file of tensors; those of a local file stay on disk until they are used.
 
     Args:
-        source: Path of a file that torch wrote or of a ``.safetensors`` file, or its http(s)
-            address, which is fetched once.
-        prefix: Only names that begin with it are kept, and it is cut off.
+        source: Path of a file that torch wrote or of a ``.safetensors`` file, or an address that
+            MMEngine can fetch, whose file is kept in torch's cache.
+        kind: What the file should be, for the errors.
+        advice: What the user can do, for the errors.
 
     Returns:
-        Tensors by name.
+        What the file holds.
 
     Raises:
-        FileNotFoundError: If there is no such file, or the address cannot be reached.
-        ValueError: If the file is no weight file, or no name begins with ``prefix``.
+        FileNotFoundError: If the file does not exist or cannot be fetched.
+        CheckpointError: If it holds no tensors, or code.
     """
-    path = _fetch(source) if urlparse(source).scheme in ('http', 'https') else Path(source)
-    path = path.expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The encoder's weight file {path.absolute()} is not there: put it there or "
-            'set model.backbone.encoder.init_cfg.checkpoint to the file that you have.'
-        )
-    checkpoint = read_safetensors(path) if path.suffix == '.safetensors' else _read_pickle(path)
-    state_dict = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
-    tensors = {
-        name.removeprefix(prefix): value
-        for name, value in state_dict.items()
-        if name.startswith(prefix) and isinstance(value, Tensor)
-    }
-    if not tensors:
-        raise ValueError(
-            f'{source} holds no tensor whose name begins with {prefix!r}; its names begin like '
-            f'{", ".join(map(str, list(state_dict)[:3])) or "nothing"}: change init_cfg.prefix or '
-            'the file.'
-        )
-    return tensors
+    source = str(source)
+    try:
+        content = _read(source)
+    except Exception as error:  # unpickling raises whatever the bytes make it raise
+        raise _explain(error, source, kind, advice) from error
+    if not (isinstance(content, dict) and isinstance(content.get('state_dict', {}), dict)):
+        raise CheckpointError(f'{source} is no {kind}, it holds no dict of tensors: {advice}.')
+    return content
 
 
 def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
     """Read an encoder from any file that is known, see :mod:`mobanet_mmseg.weights.names`.
 
     Args:
-        source: See :func:`read_state_dict`.
+        source: See :func:`read_file`.
         prefix: What the encoder's names begin with; it is found where it is not given.
 
     Returns:
@@ -69,13 +56,13 @@ def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
         decoder) is left out.
 
     Raises:
-        FileNotFoundError: See :func:`read_state_dict`.
-        ValueError: If the file holds no ViT, or several.
+        FileNotFoundError: See :func:`read_file`.
+        CheckpointError: If the file holds no ViT, or several.
     """
-    tensors = read_state_dict(source, prefix)
+    tensors = read_tensors(source, prefix)
     found = {match[1] for name in tensors if (match := PATCH_EMBEDDING.match(name))}
     if len(found) > 1:
-        raise ValueError(
+        raise CheckpointError(
             f'{source} holds {len(found)} encoders, whose names begin with '
             f'{", ".join(sorted(prefix + each for each in found))}: name one of them with '
             'init_cfg.prefix.'
@@ -85,7 +72,7 @@ def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
         {name.removeprefix(inner): v for name, v in tensors.items() if name.startswith(inner)}
     )
     if not renamed.keys() >= {'patch_embed.projection.weight', 'layers.0.attn.qkv.weight'}:
-        raise ValueError(
+        raise CheckpointError(
             f'{source} holds no ViT that is known; its names begin like '
             f'{", ".join(list(tensors)[:3])}: give the file of DINOv2 or of SAM as Meta, OpenMMLab,'
             ' Hugging Face or timm (DINOv2 only) publish it.'
@@ -93,155 +80,85 @@ def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
     return renamed
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What tells one encoder's weights from another's."""
-
-    kind: str
-    embed_dims: int
-    num_blocks: int
-    patch_size: int
-    num_registers: int
-
-    @classmethod
-    def of(cls, tensors: dict[str, Tensor]) -> 'Architecture':
-        """Read it off an encoder's tensors by mmpretrain's names."""
-        kind = 'ViT without layer scale'
-        if 'layers.0.attn.rel_pos_h' in tensors:
-            kind = 'SAM encoder'
-        elif 'layers.0.attn.gamma1.weight' in tensors:
-            kind = 'DINOv2'
-        filters = tensors['patch_embed.projection.weight']
-        blocks = {match[1] for name in tensors if (match := re.match(r'layers\.(\d+)\.', name))}
-        registers = tensors.get('register_tokens')
-        return cls(
-            kind,
-            embed_dims=filters.shape[0],
-            num_blocks=len(blocks),
-            patch_size=filters.shape[-1],
-            num_registers=0 if registers is None else registers.shape[1],
-        )
-
-    def __str__(self) -> str:
-        """Say it in words."""
-        registers = f' and {self.num_registers} registers' if self.num_registers else ''
-        return (
-            f'a {self.kind} of {self.num_blocks} blocks, {self.embed_dims} channels, '
-            f'patches of {self.patch_size}{registers}'
-        )
-
-
-def check_architecture(
-    tensors: dict[str, Tensor], expected: dict[str, Tensor], source: str
-) -> None:
-    """Refuse the file of another encoder, before its tensors are compared one by one.
+def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
+    """Read the tensors of an encoder's weight file by the file's names.
 
     Args:
-        tensors: The file's tensors by mmpretrain's names.
-        expected: The encoder's own.
-        source: Where the tensors come from, for the error.
-
-    Raises:
-        ValueError: If the kind, depth, width, patch size or number of registers differs.
-    """
-    given, wanted = Architecture.of(tensors), Architecture.of(expected)
-    if given != wanted:
-        raise ValueError(
-            f'{source} holds {given}, but the encoder in the config is {wanted}: give the file of '
-            'that encoder, or the config of this one.'
-        )
-
-
-def place(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Copy tensors into a module, every one of them and every parameter.
-
-    Args:
-        module: Gets the weights.
-        tensors: Tensors by the module's parameter names.
-        source: Where they come from, for the error.
-
-    Raises:
-        ValueError: If a tensor is missing, left over or of another shape; all are listed.
-    """
-    tensors = {name: value for name, value in tensors.items() if not UNUSED_TENSORS.match(name)}
-    found = misfits(shapes_of(tensors), shapes_of(module.state_dict()))
-    if found:
-        raise ValueError(
-            f'The weights of {source} do not fit the encoder in the config ({found}): give the '
-            'file of this architecture, image and patch size.'
-        )
-    module.load_state_dict(tensors)
-
-
-def shapes_of(tensors: dict[str, Tensor]) -> Shapes:
-    """Shape of each tensor."""
-    return {name: tuple(value.shape) for name, value in tensors.items()}
-
-
-def misfits(given: Shapes, expected: Shapes) -> str:
-    """Say which tensors are missing, left over or of another shape.
-
-    Args:
-        given: Shapes of the tensors that there are, by name.
-        expected: Shapes of those that are wanted.
+        source: See :func:`read_file`.
+        prefix: Only names that begin with it are kept, and it is cut off.
 
     Returns:
-        The number of each kind and its first names; empty where all fit.
+        Tensors by name.
+
+    Raises:
+        FileNotFoundError: See :func:`read_file`.
+        CheckpointError: If no name begins with ``prefix``.
     """
-    kinds = {
-        'missing': [name for name in expected if name not in given],
-        'left over': [name for name in given if name not in expected],
-        'of another shape': [
-            f'{name} {given[name]} for {shape}'
-            for name, shape in expected.items()
-            if name in given and given[name] != shape
-        ],
-    }
-    return '; '.join(
-        f'{len(names)} {kind}: {", ".join(names[:5])}{" ..." if len(names) > 5 else ""}'
-        for kind, names in kinds.items()
-        if names
+    content = read_file(
+        source,
+        'weight file',
+        'set model.backbone.encoder.init_cfg.checkpoint (--cfg-options) to the file that you have',
     )
+    state_dict = content.get('state_dict', content)
+    tensors = {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix) and isinstance(value, Tensor)
+    }
+    if not tensors:
+        raise CheckpointError(
+            f'{source} holds no tensor whose name begins with {prefix!r}; its names begin like '
+            f'{", ".join(map(str, list(state_dict)[:3])) or "nothing"}: change init_cfg.prefix or '
+            'the file.'
+        )
+    return tensors
 
 
-def _read_pickle(path: Path) -> object:
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # unpickling raises whatever the bytes make it raise
-        raise ValueError(
-            f'{path} is no weight file that torch can read with weights_only=True '
-            f'({type(error).__name__}): give a .pth file of tensors.'
-        ) from error
+def _read(source: str) -> Any:
+    if _is_safetensors(source):
+        return load_file(_fetch(source) if '://' in source else Path(source).expanduser())
+    if '://' in source:
+        return CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    path = Path(source).expanduser()
+    mapped = zipfile.is_zipfile(path)
+    return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+
+
+def _is_safetensors(source: str) -> bool:
+    name = urlparse(source).path if '://' in source else source
+    return name.endswith('.safetensors')
 
 
 def _fetch(address: str) -> Path:
-    """Download a file once, into torch's own cache.
-
-    mmengine's and torch's loaders of addresses unpickle what they fetch without ``weights_only``.
-    """
-    path = Path(get_dir()) / 'checkpoints' / Path(urlparse(address).path).name
-    if is_main_process():
-        _download(address, path)
-    barrier()
-    _download(address, path)  # on machines that do not share the main process's disk
+    """Download a file that MMEngine's loader does not read to where its files are kept."""
+    path = _cached(address)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(address, str(path))
     return path
 
 
-def _download(address: str, path: Path) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    checksum = HASH_REGEX.search(path.name)
-    try:
-        download_url_to_file(address, str(path), checksum[1] if checksum else None)
-    except OSError as error:  # urllib's errors too
-        raise FileNotFoundError(
-            f"The encoder's weights cannot be fetched from {address}: download this file elsewhere,"
-            f' put it at {path}, or pass '
-            '--cfg-options model.backbone.encoder.init_cfg.checkpoint=FILE.'
-        ) from error
-    except RuntimeError as error:
-        raise ValueError(
-            f'What {address} gives is not the file that its name promises (wrong checksum): '
-            'try again, or download it elsewhere.'
-        ) from error
+def _cached(address: str) -> Path:
+    return Path(get_dir(), 'checkpoints', Path(urlparse(address).path).name)
+
+
+def _explain(error: Exception, source: str, kind: str, advice: str) -> Exception:
+    """Say in a sentence why a file could not be read."""
+    if '://' in source and isinstance(error, OSError):  # urllib's errors too
+        return FileNotFoundError(
+            f'The {kind} {source} cannot be fetched ({error}): download it elsewhere and put it '
+            f'at {_cached(source)}, or {advice}.'
+        )
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(f'The {kind} {Path(source).absolute()} does not exist: {advice}.')
+    if 'invalid hash' in str(error):
+        return CheckpointError(
+            f'What {source} gives is not the file that its name promises (wrong checksum): try '
+            f'again, or {advice}.'
+        )
+    reader = 'safetensors can read'
+    if not _is_safetensors(source):
+        reader = 'torch can read with weights_only=True'
+    return CheckpointError(
+        f'{source} is no {kind} that {reader} ({type(error).__name__}): {advice}.'
+    )

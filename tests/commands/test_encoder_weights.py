@@ -42,6 +42,6 @@ def test_sams_neck_is_converted_too(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_one_sentence_and_leave_no_file(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match=r'^error: .*none\.pth is not there'):
+    with pytest.raises(SystemExit, match=r'^error: .*none\.pth does not exist'):
         convert(monkeypatch, tmp_path / 'none.pth', tmp_path / 'out.pth')
     assert not list(tmp_path.iterdir())

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import torch
 
-import mobanet_mmseg  # noqa: F401  (mends the stack)
-from mobanet_mmseg.weights.files import Architecture, read_encoder
+import mobanet_mmseg  # noqa: F401  (patches the stack)
+from mobanet_mmseg.weights.checkpoints import Architecture
+from mobanet_mmseg.weights.files import read_encoder
+from mobanet_mmseg.writing import whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,10 +33,8 @@ def convert(args: argparse.Namespace) -> None:
     tensors = read_encoder(args.source, args.prefix)
     # copies: a tensor that is a part of a larger one would drag that into the file
     state_dict = {f'backbone.{name}': value.clone() for name, value in tensors.items()}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = args.out.with_name(f'{args.out.name}.part')
-    torch.save({'meta': {}, 'state_dict': state_dict}, beside)
-    beside.replace(args.out)
+    with whole_file(args.out, RuntimeError) as part:  # torch's, of a full disk
+        torch.save({'meta': {}, 'state_dict': state_dict}, part)
     print(f'{args.out}: {Architecture.of(tensors)}; {len(tensors)} tensors')
 
 

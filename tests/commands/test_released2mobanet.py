@@ -13,8 +13,6 @@ from scenes.paths import ROOT
 
 from mobanet_mmseg.engine.parameters import count_parameters
 from mobanet_mmseg.inference.trained import load_segmentor
-from mobanet_mmseg.models.authors import ReleasedFCNHead, ReleasedUPerHead
-from mobanet_mmseg.weights.authors import convert_released
 
 RELEASED = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b_released.py'
 TOOL = ROOT / 'tools' / 'model_converters' / 'released2mobanet.py'
@@ -110,6 +108,14 @@ def released(ours):
     return {released_name(name): value for name, value in ours.items()} | mask_token
 
 
+def convert(source, target, config):
+    """Run the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = [source, target, '--config', config]
+        patch.setattr(sys, 'argv', ['released2mobanet.py', *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+
+
 def relative_error(found, expected):
     expected = torch.from_numpy(expected)
     assert found.shape == expected.shape
@@ -117,13 +123,11 @@ def relative_error(found, expected):
 
 
 @torch.no_grad()
-def test_released_network_gives_its_maps_and_logits_after_conversion(shared, tmp_path, monkeypatch):
+def test_released_network_gives_its_maps_and_logits_after_conversion(shared, tmp_path):
     checkpoint = shared('fixtures/mobanet_released_tiny.pth')
     expected = np.load(shared('fixtures/mobanet_released_tiny_expected.npz'))
     config = write_config(tmp_path / 'config.py', embed_dims=64, num_layers=12, taps=(2, 5, 8, 11))
-    arguments = [checkpoint, tmp_path / 'out.pth', '--config', config]
-    monkeypatch.setattr(sys, 'argv', ['released2mobanet.py', *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    convert(checkpoint, tmp_path / 'out.pth', config)
 
     model = load_segmentor(config, tmp_path / 'out.pth')
     inputs = np.concatenate([expected['rgb'], expected['dsm'][:, None]], axis=1)
@@ -147,11 +151,11 @@ def test_names_of_the_released_file_are_the_inverse_of_ours(shared):
     assert names | {'image_encoder.backbone.mask_token'} == {line.split()[0] for line in lines}
 
 
-def test_tensors_come_through_bit_equal(config, ours, released, tmp_path):
+def test_tensors_come_through_bit_equal(config, ours, released, tmp_path, capsys):
     torch.save(released, tmp_path / 'in.pth')
-    count = convert_released(tmp_path / 'in.pth', tmp_path / 'made' / 'out.pth', config)
+    convert(tmp_path / 'in.pth', tmp_path / 'made' / 'out.pth', config)
     content = torch.load(tmp_path / 'made' / 'out.pth', weights_only=True)
-    assert count == len(ours)
+    assert f'out.pth: {len(ours)} tensors, for ' in capsys.readouterr().out
     assert list(content['state_dict']) == list(ours)
     assert all(torch.equal(content['state_dict'][name], ours[name]) for name in ours)
     assert content['meta']['dataset_meta']['classes'] == CLASSES
@@ -160,7 +164,7 @@ def test_tensors_come_through_bit_equal(config, ours, released, tmp_path):
 
 def test_converted_checkpoint_loads_like_one_that_training_wrote(config, ours, released, tmp_path):
     torch.save({'state_dict': released}, tmp_path / 'in.pth')
-    convert_released(tmp_path / 'in.pth', tmp_path / 'out.pth', config)
+    convert(tmp_path / 'in.pth', tmp_path / 'out.pth', config)
     for model in (
         load_segmentor(config, tmp_path / 'out.pth'),
         init_model(str(config), str(tmp_path / 'out.pth'), device='cpu'),
@@ -175,7 +179,7 @@ def classes_7(released):
     return released | {'decoder.classifier.1.0.weight': torch.ones(7, 64, 1, 1)}
 
 
-def misfits(released):
+def mismatches(released):
     released = released | {
         'decoder.extra.weight': torch.ones(1),
         'image_encoder.peft_cpia_blocks.0.D_fc1.bias': torch.ones(5),
@@ -189,57 +193,49 @@ def misfits(released):
     [
         (classes_7, r'in\.pth was trained with 7 classes, but .*config\.py has 6 in its'),
         (
-            misfits,
+            mismatches,
             r'in\.pth does not fit the model of .*config\.py \(2 missing: '
             r'backbone\.encoder\.vit\.cls_token, auxiliary_head\.0\.conv_seg\.weight; '
             r'1 left over: decode_head\.extra\.weight; '
             r'1 of another shape: backbone\.cpia\.0\.reduce_rgb\.bias \(5,\) for \(4,\)\)',
         ),
         (lambda _: {'layer1.weight': torch.ones(1)}, r'none of its names begins.*layer1\.weight'),
-        (lambda _: {'state_dict': RunsCode()}, r'in\.pth is no weight file'),
-        (lambda _: [1, 2], r'in\.pth holds no tensor'),
+        (lambda _: {'state_dict': RunsCode()}, r'in\.pth is no checkpoint that torch can read'),
+        (lambda _: [1, 2], r'in\.pth is no checkpoint, it holds no dict'),
     ],
 )
 def test_file_of_something_else_is_refused(config, released, tmp_path, capsys, change, sentence):
     torch.save(change(released), tmp_path / 'in.pth')
-    with pytest.raises(ValueError, match=sentence):
-        convert_released(tmp_path / 'in.pth', tmp_path / 'out.pth', config)
+    with pytest.raises(SystemExit, match=f'^error: .*{sentence}'):
+        convert(tmp_path / 'in.pth', tmp_path / 'out.pth', config)
     assert not list(tmp_path.glob('*out.pth*'))
     assert 'never' not in capsys.readouterr().out
 
 
 def test_missing_file_is_named(config, tmp_path):
     (tmp_path / 'in.pth').touch()
-    with pytest.raises(FileNotFoundError, match=r'none\.pth does not exist: give the \.pth file'):
-        convert_released(tmp_path / 'none.pth', tmp_path / 'out.pth', config)
-    with pytest.raises(FileNotFoundError, match=r'none\.py does not exist: give configs/mobanet'):
-        convert_released(tmp_path / 'in.pth', tmp_path / 'out.pth', tmp_path / 'none.py')
+    with pytest.raises(SystemExit, match=r'none\.pth does not exist: give the \.pth file'):
+        convert(tmp_path / 'none.pth', tmp_path / 'out.pth', config)
+    with pytest.raises(SystemExit, match=r'none\.py does not exist: give configs/mobanet'):
+        convert(tmp_path / 'in.pth', tmp_path / 'out.pth', tmp_path / 'none.py')
 
 
 def test_input_is_never_overwritten(config, tmp_path):
-    with pytest.raises(ValueError, match=r'would be overwritten'):
-        convert_released(tmp_path / 'in.pth', tmp_path / 'in.pth', config)
+    with pytest.raises(SystemExit, match=r'would be overwritten'):
+        convert(tmp_path / 'in.pth', tmp_path / 'in.pth', config)
 
 
 def test_place_that_cannot_be_written_is_named(config, released, tmp_path):
     torch.save(released, tmp_path / 'in.pth')
-    with pytest.raises(OSError, match=r'in\.pth/out\.pth could not be written'):
-        convert_released(tmp_path / 'in.pth', tmp_path / 'in.pth' / 'out.pth', config)
+    with pytest.raises(SystemExit, match=r'in\.pth/out\.pth could not be written'):
+        convert(tmp_path / 'in.pth', tmp_path / 'in.pth' / 'out.pth', config)
 
 
 def test_config_without_model_is_refused(released, tmp_path):
     torch.save(released, tmp_path / 'in.pth')
     (tmp_path / 'config.py').write_text('a = 1')
-    with pytest.raises(ValueError, match=r'config\.py has no model or no test_dataloader'):
-        convert_released(tmp_path / 'in.pth', tmp_path / 'out.pth', tmp_path / 'config.py')
-
-
-def test_command_says_in_one_sentence_what_is_wrong(config, tmp_path, monkeypatch):
-    (tmp_path / 'page.pth').write_text('<html>not found</html>')
-    arguments = [str(tmp_path / 'page.pth'), str(tmp_path / 'out.pth'), '--config', str(config)]
-    monkeypatch.setattr(sys, 'argv', ['released2mobanet.py', *arguments])
-    with pytest.raises(SystemExit, match=r'^error: .*page\.pth is no weight file'):
-        runpy.run_path(str(TOOL), run_name='__main__')
+    with pytest.raises(SystemExit, match=r'config\.py has no model or no test_dataloader'):
+        convert(tmp_path / 'in.pth', tmp_path / 'out.pth', tmp_path / 'config.py')
 
 
 def test_released_config_is_the_released_network_to_the_last_weight():
@@ -268,24 +264,3 @@ def test_released_config_follows_the_released_recipe():
     assert loader.sampler.num_samples == 24 * 1000
     assert config.optim_wrapper.optimizer.weight_decay == 0.05
     assert tuple(config.model.test_cfg.stride) == (32, 32)
-
-
-def test_released_laterals_keep_their_sign_and_all_else_stays_within_0_and_6():
-    options = dict(channels=4, num_classes=3, norm_cfg=dict(type='BN'), act_cfg=dict(type='ReLU6'))
-    head = ReleasedUPerHead(in_channels=[8] * 2, in_index=[0, 1], pool_scales=(1, 2), **options)
-    head.eval()
-    inputs = [100 * torch.randn(1, 8, 5, 7) for _ in range(2)]
-    assert head.lateral_convs[0](inputs[0]).min() < 0
-    features = head._forward_feature(inputs)
-    assert features.min() == 0
-    assert features.max() == 6
-    head.conv_seg.weight.data.zero_()
-    assert not head(inputs).any()  # no bias
-
-
-def test_released_auxiliary_classifier_has_no_bias():
-    head = ReleasedFCNHead(
-        in_channels=8, channels=4, num_convs=1, concat_input=False, num_classes=3
-    )
-    head.conv_seg.weight.data.zero_()
-    assert not head([torch.randn(1, 8, 5, 7)]).any()
