@@ -10,10 +10,9 @@ import numpy as np
 from mobanet_mmseg.inference.warped_rows import WarpedRows
 from mobanet_mmseg.modalities import scale_aux
 from mobanet_mmseg.rasters.files import open_raster
-from mobanet_mmseg.rasters.grids import find_misplacement
+from mobanet_mmseg.rasters.grids import on_one_grid
 from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges
 from mobanet_mmseg.rasters.windows import (
-    MAX_EDGE,
     AuxRange,
     RasterInfo,
     check_bands,
@@ -72,7 +71,7 @@ class PairReader(AbstractContextManager):
             return
         self._aux_info = read_info(aux_path)
         check_bands(self._aux_info, aux_bands)
-        if _on_one_grid(self._aux_info, self.info):
+        if on_one_grid(self._aux_info, self.info):
             paths = [self._aux_info.path]
             (self._scaling,) = aux_ranges(paths, self._aux_bands, aux_range, keep=False)
             self._aux = _Chunks(self._read_aux, _step(self._aux_info), height)
@@ -180,12 +179,6 @@ class _Chunks:
             top, bottom = max(first, start), min(last, stop)
             there, here = slice(top - first, bottom - first), slice(top - start, bottom - start)
             yield there, here, self.chunk
-
-
-def _on_one_grid(aux: RasterInfo, grid: RasterInfo) -> bool:
-    """Whether the pixels fit; a raster that does not say where it lies fits by its size."""
-    fits = max(abs(aux.height - grid.height), abs(aux.width - grid.width)) <= MAX_EDGE
-    return fits and find_misplacement(aux, grid) is None
 
 
 def _step(info: RasterInfo) -> int:

@@ -1,7 +1,6 @@
 """An auxiliary raster on any grid, read by rows of the optical raster's grid."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -9,7 +8,7 @@ from rasterio.enums import Resampling
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.rasters.grids import horizontal_crs
+from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.percentiles import find_percentiles
 from mobanet_mmseg.rasters.ranges import (
     AuxStatistics,
@@ -20,8 +19,6 @@ from mobanet_mmseg.rasters.ranges import (
 )
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
-    across_grids,
-    check_crs,
     check_no_alpha,
     value_options,
 )
@@ -50,12 +47,9 @@ class WarpedRows:
 
     def __init__(self, aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> None:
         check_bands(aux, bands)
-        # heights keep their own reference, as they do on one grid
-        aux = replace(aux, crs=horizontal_crs(aux.crs))
-        grid = replace(grid, crs=horizontal_crs(grid.crs))
         _check_georeference(aux, grid)
-        check_crs(aux.path, aux.crs, grid)
-        _check_overlap(aux, grid)
+        check_crs(aux, grid)
+        check_overlap(aux, grid)
         check_no_alpha(aux, bands)
         self.aux, self.grid, self.bands = aux, grid, tuple(bands)
         options = value_options(aux, grid, Resampling.bilinear)
@@ -131,25 +125,4 @@ def _check_georeference(aux: RasterInfo, grid: RasterInfo) -> None:
                 f'{grid.path} ({grid.height} x {grid.width}), and {info.path} has no georeference '
                 'to warp by: write it into the file (gdal_edit -a_ullr -a_srs), or give the '
                 'raster of the same tile.'
-            )
-
-
-def _check_overlap(aux: RasterInfo, grid: RasterInfo) -> None:
-    """Refuse rasters that lie apart, turned ones too."""
-    pairs = [(grid, aux)]
-    if aux.crs == grid.crs:  # else a large raster may reach beyond what the optical's CRS can say
-        pairs.append((aux, grid))
-    for info, other in pairs:
-        edge = np.linspace(0, 1, 21)
-        near, far = np.zeros_like(edge), np.ones_like(edge)
-        cols = np.concatenate([edge, edge, near, far]) * info.width
-        rows = np.concatenate([near, far, edge, edge]) * info.height
-        cols, rows = across_grids(info, other, cols, rows)
-        apart = cols.max() <= 0 or cols.min() >= other.width
-        if apart or rows.max() <= 0 or rows.min() >= other.height:
-            raise ValueError(
-                f'{info.path} lies at the rows {rows.min():.0f} to {rows.max():.0f} and the '
-                f'columns {cols.min():.0f} to {cols.max():.0f} of {other.path}, which has '
-                f'{other.height} x {other.width} pixels, so that the two have no overlap: give '
-                'files of one area, or correct the CRS or the transform of one.'
             )

@@ -8,26 +8,31 @@ import numpy as np
 import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.transform import Affine, array_bounds
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform as transform_points
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window as FileWindow
 from rasterio.windows import transform as window_transform
 
+from mobanet_mmseg.rasters import grids
 from mobanet_mmseg.rasters.files import gdal_settings, open_raster
-from mobanet_mmseg.rasters.grids import crs_name
+from mobanet_mmseg.rasters.grids import (
+    Bounds,
+    across_grids,
+    apply,
+    bounds_of,
+    extent,
+    horizontal_crs,
+    lies_on,
+)
 from mobanet_mmseg.rasters.windows import PixelWindow, RasterInfo
 from mobanet_mmseg.tiling.windows import Window
+
+__all__ = ['apply', 'bounds_of', 'lies_on']  # until their callers have moved
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
 MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
-SAME_PLACE = 0.01  # pixels
-
-Bounds = tuple[float, float, float, float]
 
 
 class WarpedRaster:
@@ -59,7 +64,7 @@ class WarpedRaster:
         self._options = {
             **grid_options(grid),
             **options,
-            'src_crs': info.crs,
+            'src_crs': horizontal_crs(info.crs),
             'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
             'YSCALE': f'{1 / down}',
         }
@@ -128,78 +133,14 @@ class WarpedRaster:
                 return read_warped(vrt, self.bands, (0, 0, height, width))
 
 
-def across_grids(
-    info: RasterInfo, other: RasterInfo, cols: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bring columns and rows of one raster to those of another.
-
-    Args:
-        info: Header of the raster.
-        other: Header of the other one.
-        cols: Columns, pixels of the raster.
-        rows: Rows, likewise.
-
-    Raises:
-        ValueError: If the CRS of one cannot be brought to the other's.
-    """
-    xs, ys = apply(info.transform, cols, rows)
-    if info.crs != other.crs:
-        try:
-            xs, ys = map(np.array, transform_points(info.crs, other.crs, xs, ys))
-        except (CRSError, RasterioError) as error:
-            raise ValueError(
-                f'{info.path} cannot be brought from {crs_name(info.crs)} to '
-                f'{crs_name(other.crs)} of {other.path} ({error}): correct the CRS of one.'
-            ) from error
-    return apply(~other.transform, xs, ys)
-
-
 def check_crs(path: str, crs: CRS | None, grid: RasterInfo) -> None:
-    """Refuse two files of which only one says where on Earth it lies.
-
-    Args:
-        path: The file to be warped.
-        crs: Its coordinate reference system.
-        grid: Header of the raster onto whose grid it goes.
-
-    Raises:
-        ValueError: If one has a CRS and the other has none.
-    """
-    if (crs is None) != (grid.crs is None):
-        without, has = (path, grid.path) if crs is None else (grid.path, path)
-        raise ValueError(
-            f'{without} has no CRS and {has} has one: write the missing CRS into the file (rio '
-            'edit-info --crs, gdal_edit -a_srs).'
-        )
+    """See :func:`~mobanet_mmseg.rasters.grids.check_crs`."""
+    grids.check_crs(extent(path, crs, (0, 0, 1, 1)), grid)
 
 
 def check_overlap(path: str, crs: CRS | None, bounds: Bounds, grid: RasterInfo) -> None:
-    """Refuse a file that lies elsewhere.
-
-    Args:
-        path: The file to be warped.
-        crs: Its coordinate reference system.
-        bounds: Its left, bottom, right and top, in ``crs``.
-        grid: Header of the raster onto whose grid it goes.
-
-    Raises:
-        ValueError: If the two have no overlap.
-    """
-    own = bounds
-    if crs is not None and crs != grid.crs:
-        try:
-            own = transform_bounds(crs, grid.crs, *bounds)
-        except (CRSError, RasterioError) as error:
-            raise ValueError(
-                f'{path} cannot be brought from {crs} to {grid.crs} ({error}): correct its CRS.'
-            ) from error
-    other = bounds_of(grid)
-    if not (own[0] < other[2] and own[2] > other[0] and own[1] < other[3] and own[3] > other[1]):
-        shown, expected = (tuple(round(float(value), 3) for value in box) for box in (own, other))
-        raise ValueError(
-            f'{path} (left, bottom, right, top = {shown}) and {grid.path} ({expected}) have no '
-            'overlap: give files of one area, or correct the CRS of one.'
-        )
+    """See :func:`~mobanet_mmseg.rasters.grids.check_overlap`."""
+    grids.check_overlap(extent(path, crs, bounds), grid)
 
 
 def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
@@ -229,44 +170,6 @@ def alpha_bands(info: RasterInfo) -> set[int]:
     """
     meanings = open_raster(info.path).dataset.colorinterp
     return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
-
-
-def bounds_of(info: RasterInfo) -> Bounds:
-    """Left, bottom, right and top of a raster; its bounding box where it is turned.
-
-    Args:
-        info: Header of the raster.
-    """
-    left, bottom, right, top = array_bounds(info.height, info.width, info.transform)
-    return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
-
-
-def lies_on(info: RasterInfo, grid: RasterInfo) -> bool:
-    """Whether a raster's cells are the grid's, so that they are copied and not resampled.
-
-    Args:
-        info: Header of the raster.
-        grid: Header of the raster whose grid it is.
-    """
-    if info.crs != grid.crs:
-        return False
-    shifts = []
-    for corner in ((0, 0), (grid.width, 0), (0, grid.height)):
-        place = apply(~info.transform, *apply(grid.transform, *corner))
-        shifts.append(np.subtract(place, corner))
-    return bool((abs(shifts - np.round(shifts[0])) < SAME_PLACE).all())
-
-
-def apply(transform: Affine, x: float, y: float) -> tuple[float, float]:
-    """Transform one point; affine's own operator for it depends on its version.
-
-    Args:
-        transform: From pixels to coordinates, or back.
-        x: Column, or easting.
-        y: Row, or northing.
-    """
-    a, b, c, d, e, f = transform[:6]
-    return a * x + b * y + c, d * x + e * y + f
 
 
 @contextmanager
@@ -332,7 +235,7 @@ def grid_options(grid: RasterInfo) -> dict[str, Any]:
         Options of rasterio's WarpedVRT.
     """
     return {
-        'crs': grid.crs,
+        'crs': horizontal_crs(grid.crs),
         'transform': grid.transform,
         'height': grid.height,
         'width': grid.width,

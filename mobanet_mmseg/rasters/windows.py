@@ -21,6 +21,7 @@ from mobanet_mmseg.rasters.files import (
     open_raster,
     read_info,
 )
+from mobanet_mmseg.rasters.grids import MAX_EDGE, check_sizes, same_size
 
 __all__ = [
     'MAX_EDGE',
@@ -33,30 +34,10 @@ __all__ = [
     'read_with_validity',
 ]
 
-MAX_EDGE = 1  # pixels per side by which the rasters of one tile may differ: Potsdam's DSMs do
-
 Bands = Sequence[int]
 PixelWindow = tuple[int, int, int, int]
 Limit = float | Sequence[float]
 AuxRange = tuple[Limit, Limit] | tuple[Limit, Limit, bool]  # low, high, whether to clip
-
-
-def check_sizes(info: RasterInfo, reference: RasterInfo) -> None:
-    """Refuse two rasters of one tile whose sizes differ by more than ``MAX_EDGE`` a side.
-
-    Args:
-        info: Header of the raster that is to fit.
-        reference: Header of the raster that it is to fit on.
-
-    Raises:
-        ValueError: If they differ by more.
-    """
-    if _differs(info, (reference.height, reference.width)):
-        raise ValueError(
-            f'{info.path} has {info.height} x {info.width} pixels and {reference.path} '
-            f'{reference.height} x {reference.width}; they may differ by {MAX_EDGE} a side: give '
-            'the raster of the same tile, or warp it onto the same grid.'
-        )
 
 
 def read_window(
@@ -91,7 +72,7 @@ def read_window(
     info = handle.info
     check_bands(info, bands)
     height, width = shape or (info.height, info.width)
-    if _differs(info, (height, width)):
+    if not same_size(info, (height, width)):
         raise ValueError(
             f'{info.path} has {info.height} x {info.width} pixels, but {height} x {width} are '
             f'expected, at most {MAX_EDGE} more or less a side: give the raster of the same tile.'
@@ -208,10 +189,6 @@ def check_bands(info: RasterInfo, bands: Bands) -> None:
             f'{info.path} holds {info.dtype} numbers where real ones are expected: give the '
             'amplitude, in decibels for SAR.'
         )
-
-
-def _differs(info: RasterInfo, shape: tuple[int, int]) -> bool:
-    return max(abs(info.height - shape[0]), abs(info.width - shape[1])) > MAX_EDGE
 
 
 def _check_window(window: PixelWindow, path: str, shape: tuple[int, int]) -> None:

@@ -1,11 +1,24 @@
 import numpy as np
 import pytest
 from mmseg.registry import DATASETS
-from rasterio.transform import from_origin
+from rasterio.crs import CRS
+from rasterio.transform import Affine, from_origin
 from scenes.rasters import random_tile, write_raster
 
-from mobanet_mmseg.rasters.grids import check_place, crs_name, horizontal_crs, max_offset
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.rasters.files import RasterInfo, read_info
+from mobanet_mmseg.rasters.grids import (
+    bounds_of,
+    check_crs,
+    check_overlap,
+    check_place,
+    check_sizes,
+    crs_name,
+    extent,
+    horizontal_crs,
+    lies_on,
+    max_offset,
+    on_one_grid,
+)
 
 SHAPE = (20, 30)
 PIXEL = 0.05  # metres
@@ -66,6 +79,95 @@ def test_the_offset_is_that_of_the_worst_corner(tmp_path, image):
 def test_names_of_crs_are_short(tmp_path, image):
     assert crs_name(image.crs) == 'EPSG:32633' and crs_name(None) == 'no CRS'
     assert horizontal_crs(None) is None
+
+
+def test_pixels_fit_by_size_and_by_place(tmp_path, image):
+    edge = raster(tmp_path / 'edge.tif', shape=(21, 29))
+    check_sizes(edge, image)
+    assert on_one_grid(edge, image)
+    assert not on_one_grid(raster(tmp_path / 'beside.tif', east=1), image)
+    wide = raster(tmp_path / 'wide.tif', shape=(20, 32))
+    assert not on_one_grid(wide, image)
+    with pytest.raises(ValueError, match=r'wide.tif has 20 x 32 pixels and .*image.tif 20 x 30'):
+        check_sizes(wide, image)
+
+
+def header(transform, size=(20, 30), crs='EPSG:32633'):
+    """A raster that need not exist."""
+    crs = None if crs is None else CRS.from_string(crs)
+    return RasterInfo('a.tif', *size, 1, 'uint8', crs, Affine(*transform), (None,))
+
+
+GRID = header((1, 0, 500_000, 0, -1, 5_000_000))
+
+
+@pytest.mark.parametrize(
+    ('transform', 'same'),
+    [
+        ((1, 0, 500_007, 0, -1, 4_999_000), True),  # whole pixels away
+        ((1, 0, 500_000.5, 0, -1, 5_000_000), False),
+        ((2, 0, 500_000, 0, -2, 5_000_000), False),
+        ((1, 0, 500_000, 0, 1, 5_000_000), False),  # south-up
+        ((1.0001, 0, 500_000, 0, -1.0001, 5_000_000), True),  # 0.003 pixels at the far corner
+    ],
+)
+def test_cells_of_one_grid_are_found_wherever_they_begin(transform, same):
+    assert lies_on(header(transform), GRID) == same
+    assert not lies_on(header(transform, crs='EPSG:32632'), GRID)
+
+
+def turned(east, south, size=(10, 40)):
+    """A raster of 10 x 40 m, turned by 45 degrees, from a corner east and south of the grid's."""
+    half = 0.5**0.5
+    return header((half, half, 500_000 + east, half, -half, 5_000_000 - south), size)
+
+
+@pytest.mark.parametrize(
+    ('other', 'overlap'),
+    [
+        (header((1, 0, 500_029, 0, -1, 4_999_981)), True),  # one pixel
+        (header((1, 0, 500_030, 0, -1, 5_000_000)), False),  # edge at edge
+        (header((500, 0, 499_900, 0, -500, 5_000_100), (2, 2)), True),  # around it
+        (header((0.1, 0, 500_010, 0, -0.1, 4_999_990), (2, 3)), True),  # within it
+        (turned(-10, 10), True),
+        (turned(-20, 20), True),  # crosses a corner; no corner of one lies in the other
+        (turned(-30, 10), False),  # the boxes around them overlap
+        (header((9e-6, 0, 15.0001, 0, -9e-6, 45.1534), crs='EPSG:4326'), True),
+        (header((9e-6, 0, 15.1, 0, -9e-6, 45.1534), crs='EPSG:4326'), False),
+        (header((1, 0, -180, 0, -1, 90), (180, 360), 'EPSG:4326'), True),  # the whole Earth
+    ],
+)
+def test_rasters_overlap_where_they_have_an_area_in_common(other, overlap):
+    if overlap:
+        check_overlap(other, GRID)
+        return
+    with pytest.raises(ValueError, match=r'a.tif lies within .*the two have no overlap: give'):
+        check_overlap(other, GRID)
+
+
+def test_turned_rasters_that_lie_apart_are_told_by_either_raster_alone():
+    for first, second in ((turned(-30, 10), GRID), (GRID, turned(-30, 10))):
+        with pytest.raises(ValueError, match='no overlap'):
+            check_overlap(first, second)
+
+
+def test_vectors_lie_where_their_bounds_do():
+    place = GRID.crs, (500_010, 4_999_990, 500_020, 4_999_995)
+    check_overlap(extent('a.geojson', *place), GRID)
+    assert bounds_of(extent('a.geojson', *place)) == place[1]
+    with pytest.raises(ValueError, match=r'a.geojson lies within .* = \(0.0, 0.0, 9.0, 9.0\) and'):
+        check_overlap(extent('a.geojson', GRID.crs, (0, 0, 9, 9)), GRID)
+    check_overlap(extent('point.geojson', GRID.crs, (500_010, 4_999_990) * 2), GRID)
+
+
+def test_a_crs_that_only_one_has_is_missed():
+    nowhere = header((1, 0, 5, 0, -1, 7), crs=None)
+    check_crs(nowhere, nowhere)
+    check_crs(GRID, header((1, 0, 5, 0, -1, 7), crs='EPSG:4326'))
+    with pytest.raises(ValueError, match='has no CRS and a.tif has one: write the missing CRS'):
+        check_crs(nowhere, GRID)
+    with pytest.raises(ValueError, match='cannot be brought from no CRS to EPSG:32633 of a.tif'):
+        check_overlap(GRID, nowhere)
 
 
 @pytest.mark.parametrize('folder', ['dsm', 'labels'])
