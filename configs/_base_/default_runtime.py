@@ -13,14 +13,12 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # draw=True draws each validation: image, hillshade, truth, prediction, errors; interval=5 every
     # fifth batch alone
-    visualization=dict(type='MultimodalVisualizationHook'))
-custom_hooks = [
-    dict(type='TrainableParametersHook'),
+    visualization=dict(type='MultimodalVisualizationHook'),
+    parameters=dict(type='TrainableParametersHook'),
     # strict=False: a training may start (load_from) from what fits of another task's checkpoint
-    dict(type='StrictCheckpointHook', strict=True),
+    strict_checkpoint=dict(type='StrictCheckpointHook', strict=True),
     # allow=True: a tile may be trained on and validated or tested on
-    dict(type='SplitOverlapHook', allow=False)
-]
+    split_overlap=dict(type='SplitOverlapHook', allow=False))
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=True)

@@ -1,6 +1,6 @@
 from mobanet_mmseg.engine import (
     checkpoint_hooks,
-    hooks,
+    complexity,
     label_hooks,
     prediction_hooks,
     samplers,
@@ -9,7 +9,7 @@ from mobanet_mmseg.engine import (
 
 __all__ = [
     'checkpoint_hooks',
-    'hooks',
+    'complexity',
     'label_hooks',
     'prediction_hooks',
     'samplers',

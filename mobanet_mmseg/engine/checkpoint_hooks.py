@@ -63,5 +63,7 @@ class StrictCheckpointHook(Hook):
         if trains and not runner.cfg.get('resume'):
             if not self.strict:
                 return
-            advice += ', or set strict=False in StrictCheckpointHook to start from what fits'
+            advice += (
+                ', or set default_hooks.strict_checkpoint.strict=False to start from what fits'
+            )
         check_fit(self.source, checkpoint, runner.model, advice)

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
@@ -47,12 +49,24 @@ def load_config(args: argparse.Namespace) -> Config:
     config = Config.fromfile(args.config)
     config.launcher = args.launcher
     if args.cfg_options is not None:
+        _check_hooks(args.cfg_options, config)
         config.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return config
+
+
+def _check_hooks(options: dict[str, Any], config: Config) -> None:
+    """Name the hooks that once had a number."""
+    numbered = [name for name in options if re.match(r'custom_hooks\.\d', name)]
+    if numbered and 'custom_hooks' not in config:
+        sys.exit(
+            f'error: {numbered[0]} names no hook of this config: hooks are overridden by name, as '
+            'in default_hooks.strict_checkpoint.strict=False or '
+            'default_hooks.split_overlap.allow=True.'
+        )
 
 
 @contextmanager

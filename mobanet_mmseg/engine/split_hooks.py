@@ -40,7 +40,7 @@ class SplitOverlapHook(Hook):
             text = (
                 f'{len(shared)} of the {len(train)} training tiles are in the {loader}, too '
                 f'({shown}), which would flatter the model: take them out of one of the splits, '
-                'or set allow=True in SplitOverlapHook.'
+                'or set default_hooks.split_overlap.allow=True.'
             )
             if not self.allow:
                 raise ValueError(text)

@@ -11,7 +11,7 @@ from mmseg.apis import init_model
 from mmseg.registry import MODELS
 from scenes.paths import ROOT
 
-from mobanet_mmseg.engine.parameters import count_parameters
+from mobanet_mmseg.engine.complexity import count_parameters
 from mobanet_mmseg.inference.trained import load_segmentor
 
 RELEASED = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b_released.py'

@@ -274,10 +274,7 @@ def test_real_rasters_train_and_predict_on_their_own_grid(shared, tmp_path):
     (tmp_path / 'real.py').write_text(REAL.format(base=base))
     run(
         *(ROOT / 'tools' / 'train.py', 'real.py', '--work-dir', 'work'),
-        *(
-            '--cfg-options',
-            'custom_hooks.2.allow=True',
-        ),  # one tile for both
+        *('--cfg-options', 'default_hooks.split_overlap.allow=True'),  # one tile for both
         cwd=tmp_path,
     )
     run(

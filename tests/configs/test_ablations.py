@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mobanet_mmseg.engine.parameters import count_parameters
+from mobanet_mmseg.engine.complexity import count_parameters
 from mobanet_mmseg.models.dgfm import Average
 
 CONFIGS = ROOT / 'configs' / 'mobanet'

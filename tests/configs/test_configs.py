@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from scenes.toy import toy
 
 from mobanet_mmseg.engine.complexity import build_without_memory
-from mobanet_mmseg.engine.parameters import count_parameters
+from mobanet_mmseg.engine.complexity import count_parameters
 from mobanet_mmseg.inference.trained import load_segmentor
 
 MIXING = sorted((ROOT / 'configs' / 'mixing').glob('*.py'))

@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mobanet_mmseg.engine.parameters import count_parameters
+from mobanet_mmseg.engine.complexity import count_parameters
 
 BASES = ROOT / 'configs' / '_base_' / 'models'
 # trainable, all (millions)

@@ -8,6 +8,8 @@ from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
 from scenes.toy import toy
 
+FINE_TUNING = 'default_hooks.strict_checkpoint.strict=False'
+
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
@@ -90,7 +92,7 @@ def test_resuming_and_testing_stay_strict_where_fine_tuning_is_allowed(
     trained, tmp_path, monkeypatch
 ):
     checkpoint = changed(trained, tmp_path, of_three_classes)
-    options = ('--cfg-options', 'custom_hooks.1.strict=False')
+    options = ('--cfg-options', FINE_TUNING)
     for command in (('test', checkpoint), ('train', '--resume', checkpoint)):
         with pytest.raises(SystemExit, match=r'it has 3 classes .*that it was trained with\.$'):
             run(monkeypatch, trained, *command, *options)
@@ -99,11 +101,15 @@ def test_resuming_and_testing_stay_strict_where_fine_tuning_is_allowed(
 def test_training_starts_from_another_task_only_where_told_so(trained, tmp_path, monkeypatch):
     checkpoint = changed(trained, tmp_path, of_three_classes)
     options = [f'load_from={checkpoint}', 'train_cfg.max_epochs=1', f'work_dir={tmp_path}']
-    with pytest.raises(
-        SystemExit, match=r'3 classes .* or set strict=False in StrictCheckpointHook'
-    ):
+    with pytest.raises(SystemExit, match=rf'3 classes .* or set {FINE_TUNING} to start'):
         run(monkeypatch, trained, 'train', '--cfg-options', *options)
-    run(monkeypatch, trained, 'train', '--cfg-options', *options, 'custom_hooks.1.strict=False')
+    run(monkeypatch, trained, 'train', '--cfg-options', *options, FINE_TUNING)
+
+
+def test_a_hook_by_its_number_is_told_its_name(trained, monkeypatch):
+    options = ('--cfg-options', 'custom_hooks.1.strict=False')
+    with pytest.raises(SystemExit, match=r'error: custom_hooks\.1\.strict .* by name, as in def'):
+        run(monkeypatch, trained, 'train', *options)
 
 
 @pytest.mark.parametrize('command', [('test',), ('train', '--resume')], ids=lambda value: value[0])

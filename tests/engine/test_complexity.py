@@ -1,4 +1,5 @@
 import json
+import logging
 import runpy
 import sys
 
@@ -6,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmseg.registry import HOOKS, MODELS
+from scenes.models import tiny_model
 from scenes.paths import ROOT
 from torch import nn
 
-from mobanet_mmseg.engine.complexity import count_multiply_adds, measure_config
+from mobanet_mmseg.engine.complexity import count_multiply_adds, count_parameters, measure_config
 
 DEMO = ROOT / 'configs' / 'mobanet' / 'demo.py'
 
@@ -76,3 +79,28 @@ def test_command_prints_a_table_or_json_per_config(monkeypatch, capsys):
     assert 'G multiply-adds' in table
     with pytest.raises(SystemExit, match=r'error: .*demo\.py has no crop_size'):
         run('--cfg-options', 'crop_size=None')
+
+
+class FakeRunner:
+    def __init__(self, model):
+        self.model = model
+        self.logger = logging.getLogger('fake')
+
+
+def test_trainable_and_frozen_parameters_are_logged_before_training(caplog):
+    model = MODELS.build(tiny_model())
+    with caplog.at_level(logging.INFO):
+        HOOKS.build(dict(type='TrainableParametersHook')).before_train(FakeRunner(model))
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert f'Trainable parameters: {trainable:,} (' in caplog.text
+    assert 'backbone.cpia' in caplog.text
+
+
+def test_parts_add_up_to_the_model():
+    model = MODELS.build(tiny_model())
+    parts = count_parameters(model)
+    assert sum(part.total for part in parts.values()) == sum(p.numel() for p in model.parameters())
+    assert parts['backbone.encoder'].trainable == 0
+    assert parts['backbone.aux_embed'].frozen == 0
+    # aux embedding of 3 x 14 x 14 -> 16 with a bias
+    assert parts['backbone.aux_embed'].trainable == 3 * 14 * 14 * 16 + 16

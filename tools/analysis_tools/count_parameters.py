@@ -8,8 +8,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.engine.complexity import measure_config
-from mobanet_mmseg.engine.parameters import parameter_table
+from mobanet_mmseg.engine.complexity import measure_config, parameter_table
 
 
 def parse_args() -> argparse.Namespace:
