@@ -23,6 +23,16 @@ def scene(tmp_path):
 
 
 @pytest.fixture
+def data(tmp_path):
+    """A folder with three tiles, a, b and c, that are right in everything."""
+    from scenes.checked_tiles import write_tile
+
+    for seed, stem in enumerate('abc'):
+        write_tile(tmp_path, stem, seed)
+    return tmp_path
+
+
+@pytest.fixture
 def noise(tmp_path):
     """A scene of random pixels, 150 x 53, for a model whose logits depend on the window."""
     from scenes.ranks import write_noisy_scene

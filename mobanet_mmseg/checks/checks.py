@@ -1,9 +1,11 @@
 """Walks the datasets of a config before they are trained on, and says what will hurt."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -11,14 +13,14 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 
 from mobanet_mmseg.checks.judge import HURTS, LOOK, Finding, judge_tile
-from mobanet_mmseg.checks.measure import TileReport, measure_tile
+from mobanet_mmseg.checks.measure import Layers, TileReport, measure_tile
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
 
 SPLITS = ('train', 'val', 'test')
-Layers = dict[str, np.ndarray | None]
 
 
-class CheckedTile(NamedTuple):
+@dataclass(frozen=True)
+class CheckedTile:
     """A tile that could be measured.
 
     Args:
@@ -34,7 +36,8 @@ class CheckedTile(NamedTuple):
     report: TileReport
 
 
-class Checks(NamedTuple):
+@dataclass(frozen=True)
+class Checks:
     """What a walk through the datasets found.
 
     Args:
@@ -71,35 +74,42 @@ def check_config(
     norm = processing.get('mean'), processing.get('std')
     tiles: list[CheckedTile] = []
     findings: list[Finding] = []
-    files: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = defaultdict(list)
     for name, loader in _loaders(config, split).items():
         window = _window_size(loader) if name == 'train' else None
-        files[name] = []
         for dataset in _datasets(name, loader.dataset):
             found = dataset.find_tiles()
+            dataset.leave_out_missing_aux(found)
             if not found:
                 text = 'its split is empty: name the tiles, or correct the folders'
                 findings.append(Finding(HURTS, name, '', text))
             files[name] += [tile['img_path'] for tile in found]
             for tile in track(found, f'Checking {name}'):
                 try:
-                    dataset.check_tile(tile)
-                    report, layers = measure_tile(dataset, tile)
+                    checked, layers = _measure(name, dataset, tile)
                 except (OSError, ValueError) as error:
                     text = str(error).rstrip('.')
                     findings.append(Finding(HURTS, name, tile['img_path'], text))
                     continue
-                meta = dataset.metainfo
-                palette = meta['palette'] if dataset.has_palette else None
-                tiles.append(CheckedTile(name, meta['classes'], palette, report))
+                tiles.append(checked)
                 findings += [
                     Finding(level, name, tile['img_path'], text)
-                    for level, text in judge_tile(report, *norm, window)
+                    for level, text in judge_tile(checked.report, *norm, window)
                 ]
                 if on_tile is not None:
-                    on_tile(tiles[-1], layers)
+                    on_tile(checked, layers)
     findings += [*_judge_classes(tiles), *_judge_twins(tiles, files)]
     return Checks(tiles, sorted(findings, key=lambda finding: finding.level != HURTS))
+
+
+def _measure(
+    split: str, dataset: MultimodalSegDataset, tile: dict[str, Any]
+) -> tuple[CheckedTile, Layers]:
+    dataset.check_tile(tile)
+    report, layers = measure_tile(dataset, tile)
+    meta = dataset.metainfo
+    palette = meta['palette'] if dataset.has_palette else None
+    return CheckedTile(split, meta['classes'], palette, report), layers
 
 
 def _loaders(config: Config, split: str) -> dict[str, Any]:
@@ -170,13 +180,11 @@ def _judge_twins(tiles: Sequence[CheckedTile], files: dict[str, list[str]]) -> I
         for other_split, other in others:
             said.add(path)
             yield _twin(split, path, other_split, other)
-    names = list(files)
-    for index, name in enumerate(names):
-        for other in names[index + 1 :]:
-            here = [[path for path in files[n] if Path(path).exists()] for n in (name, other)]
-            for path in shared_files(*here):
-                if path not in said:  # unreadable, but named in both
-                    yield _twin(name, path, other, path)
+    for pair in itertools.combinations(files, 2):
+        there = [[path for path in files[name] if Path(path).exists()] for name in pair]
+        for path in shared_files(*there):
+            if path not in said:  # unreadable, but named in both
+                yield _twin(pair[0], path, pair[1], path)
 
 
 def _twin(split: str, path: str, other_split: str, other: str) -> Finding:

@@ -1,12 +1,14 @@
 """Judges what was measured of a tile: what will hurt a training, and what to look at."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from mobanet_mmseg.checks.measure import TileReport
 from mobanet_mmseg.checks.registration import Symmetry
+from mobanet_mmseg.modalities import Scaling
 
 HURTS, LOOK = 'hurts', 'look at it'
 
@@ -24,7 +26,8 @@ FLAT_LOOK, FLAT_HURTS = 0.1, 0.02  # a channel's standard deviation by the confi
 Level = Literal['hurts', 'look at it']
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """One thing that is wrong or strange.
 
     Args:
@@ -62,7 +65,7 @@ def judge_tile(
     yield from _judge_optical(report, mean, std)
     yield from _judge_aux(report)
     yield from _judge_labels(report)
-    yield from _judge_places(report)
+    yield from _judge_registration(report)
 
 
 def _judge_size(report: TileReport, window: tuple[int, int] | None) -> Iterator[tuple[Level, str]]:
@@ -102,10 +105,13 @@ def _judge_optical(
 
 
 def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
+    if report.aux is None:
+        return
     yield from _judge_nodata('auxiliary', report.aux.nodata)
-    yield from _judge_range(report)
-    clipped = report.aux_range is not None and len(report.aux_range) == 3
-    if report.outside > OUTSIDE_LOOK and not clipped:
+    scaling = None if report.aux_range is None else Scaling(*report.aux_range)
+    if scaling is not None:
+        yield from _judge_range(report, scaling)
+    if report.outside > OUTSIDE_LOOK and not scaling.clip:
         yield (
             HURTS if report.outside > OUTSIDE_HURTS else LOOK,
             f'{report.outside:.1%} of the auxiliary values lie outside of aux_range='
@@ -119,19 +125,18 @@ def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
         )
 
 
-def _judge_range(report: TileReport) -> Iterator[tuple[Level, str]]:
+def _judge_range(report: TileReport, scaling: Scaling) -> Iterator[tuple[Level, str]]:
     """What scaling does to the values of each auxiliary channel."""
-    if report.aux_range is None:
-        return
     channels = len(report.percentiles)
-    least, greatest = (np.broadcast_to(limit, channels) for limit in report.aux_range[:2])
-    clipped = len(report.aux_range) == 3
+    least, greatest = (np.broadcast_to(limit, channels) for limit in scaling[:2])
     for band, (share, values) in enumerate(zip(report.filled, report.percentiles, strict=True)):
+        if None in values:  # no value in the whole band
+            continue
         low, p1, p10, _, p90, p99, high = values
         most = f'98 % of auxiliary channel {band + 1} lie within {p1:.6g}..{p99:.6g}'
         taken = f'{share:.2%} of 0..1'
         own = np.allclose((low, high), (least[band], greatest[band]), rtol=1e-6, atol=0)
-        if not clipped and not own:  # a range for all tiles
+        if not scaling.clip and not own:  # a range for all tiles
             if share < FIXED_LOOK and report.outside <= OUTSIDE_LOOK:
                 yield (
                     LOOK,
@@ -183,7 +188,7 @@ def _judge_labels(report: TileReport) -> Iterator[tuple[Level, str]]:
         )
 
 
-def _judge_places(report: TileReport) -> Iterator[tuple[Level, str]]:
+def _judge_registration(report: TileReport) -> Iterator[tuple[Level, str]]:
     crs = report.optical.crs
     for name, other in (('auxiliary', report.aux), ('label', report.label)):
         if other is not None and (other.crs == 'no CRS') != (crs == 'no CRS'):

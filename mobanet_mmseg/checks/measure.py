@@ -1,5 +1,7 @@
-"""Measures one tile as a dataset reads it."""
+"""Measures one tile as a dataset reads it, a strip at a time: counts, sums, a hash, its edges."""
 
+import hashlib
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +19,23 @@ from mobanet_mmseg.checks.registration import (
     gradient_magnitude,
     label_edges,
 )
-from mobanet_mmseg.checks.scan import scan_tile
-from mobanet_mmseg.datasets.loading import UNKNOWN
-from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX, MultimodalSegDataset
+from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.modalities import Scaling
 from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.percentiles import band_percentiles
 from mobanet_mmseg.rasters.ranges import aux_ranges
-from mobanet_mmseg.rasters.windows import AuxRange, read_info, read_window
+from mobanet_mmseg.rasters.windows import read_info, read_window
+from mobanet_mmseg.tiling.windows import Window
 
+CHUNK_PIXELS = 1_000_000
+OVERVIEW = 1000  # longer side of a reduced tile, pixels
 WINDOW = 512  # of full resolution, in which shifts are looked for, pixels
 WINDOWS = 3  # of them down and across
 PERCENTAGES = (0, 1, 10, 50, 90, 99, 100)
+
+Layers = dict[str, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,13 @@ class TileReport:
 
     Args:
         optical: The optical raster.
-        aux: The auxiliary raster.
+        aux: The auxiliary raster, None without one.
         label: The label raster, None without one.
         mean: Mean of each optical channel.
         std: Standard deviation of each optical channel.
-        percentiles: Values of ``PERCENTAGES`` of each auxiliary channel, in its unit.
-        aux_range: What becomes 0 and 1, None if values stay.
+        percentiles: Values of ``PERCENTAGES`` of each auxiliary channel, in its unit; None where
+            it holds none.
+        aux_range: What becomes 0 and 1, with True where the rest is clipped; None if values stay.
         filled: Share of 0..1 that the 1st to 99th percentile of each auxiliary channel takes.
         outside: Share of the auxiliary values that lie outside of the range.
         counts: Pixels of each class.
@@ -78,12 +87,12 @@ class TileReport:
     """
 
     optical: RasterReport
-    aux: RasterReport
+    aux: RasterReport | None
     label: RasterReport | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    percentiles: tuple[tuple[float, ...], ...]
-    aux_range: AuxRange | None
+    percentiles: tuple[tuple[float | None, ...], ...]
+    aux_range: tuple | None
     filled: tuple[float, ...]
     outside: float
     counts: tuple[int, ...]
@@ -96,9 +105,7 @@ class TileReport:
     pixels: str
 
 
-def measure_tile(
-    dataset: MultimodalSegDataset, tile: dict[str, Any]
-) -> tuple[TileReport, dict[str, np.ndarray | None]]:
+def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[TileReport, Layers]:
     """Measure a tile; its pixels are read a few times, a strip at a time.
 
     Args:
@@ -107,80 +114,176 @@ def measure_tile(
 
     Returns:
         The report, and the reduced layers ``rgb`` (h, w, C), ``aux`` (h, w, C) and ``truth``
-        (h, w) for a picture.
+        (h, w) for a picture; None where there is no such raster.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is unreadable, or cannot be used as the dataset says.
     """
-    (limits,) = aux_ranges([tile['aux_path']], dataset.aux_bands, dataset.aux_range)
-    percentiles = _percentiles(tile['aux_path'], dataset.aux_bands)
-    sums = scan_tile(dataset, tile, limits)
-    layers = sums.layers()
+    scaling, percentiles = None, ()
+    if 'aux_path' in tile:
+        (limits,) = aux_ranges([tile['aux_path']], dataset.aux_bands, dataset.aux_range)
+        scaling = None if limits is None else Scaling(*limits)
+        percentiles = _percentiles(tile['aux_path'], dataset.aux_bands)
+    scan = _Scan(dataset, tile, scaling)
+    for strip in _strips(scan.shape, scan.factor):
+        scan.add(strip)
+    layers = scan.layers()
+    counts = scan.counts.tolist()
     report = TileReport(
-        optical=_raster_report(tile['img_path'], sums.nodata['img_path']),
-        aux=_raster_report(tile['aux_path'], sums.nodata['aux_path']),
-        label=_raster_report(tile['seg_map_path'], 0.0) if 'seg_map_path' in tile else None,
-        mean=sums.mean,
-        std=sums.std,
+        optical=scan.raster_report('img_path'),
+        aux=scan.raster_report('aux_path'),
+        label=scan.raster_report('seg_map_path'),
+        **scan.optical_moments(),
         percentiles=percentiles,
-        aux_range=limits,
-        filled=_filled(percentiles, limits),
-        outside=sums.outside,
-        counts=tuple(sums.counts[: len(dataset.metainfo['classes'])].tolist()),
-        ignored=sums.share(IGNORE_INDEX),
-        unknown=sums.share(UNKNOWN),
+        aux_range=scaling and tuple(scaling if scaling.clip else scaling[:2]),
+        filled=_filled(percentiles, scaling),
+        outside=scan.num_outside / max(1, scan.size - scan.missing.get('aux_path', 0)),
+        counts=tuple(counts[: len(dataset.metainfo['classes'])]),
+        ignored=counts[IGNORE_INDEX] / scan.size,
+        unknown=counts[UNKNOWN] / scan.size,
         **_edges(dataset, tile, layers),
-        pixels=sums.hash.hexdigest(),
+        pixels=scan.hash.hexdigest(),
     )
     return report, layers
 
 
-def _raster_report(path: str, nodata: float) -> RasterReport:
-    info = read_info(path)
-    size = (info.height, info.width, info.count)
-    return RasterReport(path, *size, info.dtype, crs_name(info.crs), nodata)
+class _Scan:
+    """What is gathered of a tile strip by strip."""
+
+    def __init__(
+        self, dataset: MultimodalSegDataset, tile: dict[str, Any], scaling: Scaling | None
+    ) -> None:
+        self.tile, self.scaling = tile, scaling
+        self.bands = {'img_path': dataset.img_bands}
+        if 'aux_path' in tile:
+            self.bands['aux_path'] = dataset.aux_bands
+        self.lookup = dataset.label_lookup
+        self.shape = tile['height'], tile['width']
+        self.size = math.prod(self.shape)
+        self.factor = max(1, math.ceil(max(self.shape) / OVERVIEW))
+        self.missing = dict.fromkeys(self.bands, 0)  # pixels without data
+        self.moments = np.zeros((3, len(dataset.img_bands)))  # number, sum, sum of squares
+        self.num_outside = 0
+        self.counts = np.zeros(256, np.int64)  # of each label
+        self.hash = hashlib.blake2b(str(self.shape).encode(), digest_size=16)
+        self.parts: dict[str, list[np.ndarray]] = {'rgb': [], 'aux': [], 'truth': []}
+
+    def add(self, window: Window) -> None:
+        """Read a strip of all rasters."""
+        optical = self._read('img_path', window)
+        self.parts['rgb'].append(_reduce(optical, self.factor))
+        self.hash.update(np.ascontiguousarray(optical).data)
+        axes = {'axis': (0, 1), 'dtype': np.float64}
+        self.moments += (
+            np.isfinite(optical).sum(axis=(0, 1)),
+            np.nansum(optical, **axes),
+            np.nansum(np.square(optical, dtype=np.float64), **axes),
+        )
+        if 'aux_path' in self.bands:
+            aux = self._read('aux_path', window)
+            self.parts['aux'].append(_reduce(aux, self.factor))
+            if self.scaling is not None:
+                low, high = map(np.asarray, self.scaling[:2])
+                outside = (aux < low) | (aux > high)
+                self.num_outside += int(outside.any(axis=-1).sum())
+        if 'seg_map_path' in self.tile:
+            labels, _ = read_classes(self.tile['seg_map_path'], self.lookup, window, self.shape)
+            self.counts += np.bincount(labels.ravel(), minlength=256)
+            self.parts['truth'].append(_sample(labels, self.factor))
+
+    def _read(self, key: str, window: Window) -> np.ndarray:
+        path, bands = self.tile[key], self.bands[key]
+        pixels = read_window(path, bands, window, self.shape, nodata_to_nan=True)
+        self.missing[key] += int(np.isnan(pixels).any(axis=-1).sum())
+        return pixels
+
+    def raster_report(self, key: str) -> RasterReport | None:
+        """Describe one of the tile's rasters, if it has it."""
+        if key not in self.tile:
+            return None
+        info = read_info(self.tile[key])
+        size, crs = (info.height, info.width, info.count), crs_name(info.crs)
+        nodata = self.missing.get(key, 0) / self.size
+        return RasterReport(self.tile[key], *size, info.dtype, crs, nodata)
+
+    def optical_moments(self) -> dict[str, tuple[float, ...]]:
+        """Mean and standard deviation of each optical channel."""
+        mean, squares = self.moments[1:] / np.maximum(self.moments[0], 1)
+        std = np.sqrt(np.maximum(squares - mean**2, 0))
+        return {'mean': tuple(mean.tolist()), 'std': tuple(std.tolist())}
+
+    def layers(self) -> Layers:
+        """The reduced tile."""
+        whole = {key: np.concatenate(parts) if parts else None for key, parts in self.parts.items()}
+        if whole['truth'] is not None:
+            whole['truth'] = np.where(whole['truth'] == UNKNOWN, IGNORE_INDEX, whole['truth'])
+        return whole
 
 
-def _percentiles(path: str, bands: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
-    """Values of ``PERCENTAGES`` of each band; NaN where a band holds none."""
-    found = band_percentiles(path, PERCENTAGES)
-    every = [[values[band - 1] for values in found.values()] for band in bands]
-    return tuple(tuple(math.nan if v is None else v for v in values) for values in every)
+def _strips(shape: tuple[int, int], factor: int) -> Iterator[Window]:
+    """Windows of whole rows, all but the last a multiple of the factor high."""
+    height, width = shape
+    rows = max(factor, CHUNK_PIXELS // width // factor * factor)
+    for row in range(0, height, rows):
+        yield Window(row, 0, min(rows, height - row), width)
+
+
+def _reduce(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """Means of (factor, factor) blocks of (h, w, C) pixels; a block with NaN is NaN."""
+    if factor == 1:
+        return pixels
+    h, w = (side // factor for side in pixels.shape[:2])
+    blocks = pixels[: h * factor, : w * factor].reshape(h, factor, w, factor, -1)
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def _sample(labels: np.ndarray, factor: int) -> np.ndarray:
+    """The middle pixel of each block of ``_reduce``."""
+    h, w = (side // factor * factor for side in labels.shape)
+    return labels[factor // 2 : h : factor, factor // 2 : w : factor]
+
+
+def _percentiles(path: str, bands: tuple[int, ...]) -> tuple[tuple[float | None, ...], ...]:
+    """Values of ``PERCENTAGES`` of each band; None where a band holds none."""
+    found = band_percentiles(path, PERCENTAGES).values()
+    return tuple(tuple(values[band - 1] for values in found) for band in bands)
 
 
 def _filled(
-    percentiles: tuple[tuple[float, ...], ...], limits: AuxRange | None
+    percentiles: tuple[tuple[float | None, ...], ...], scaling: Scaling | None
 ) -> tuple[float, ...]:
-    if limits is None:
+    if scaling is None:
         return ()
-    lows, highs = (np.broadcast_to(limit, len(percentiles)) for limit in limits[:2])
+    lows, highs = (np.broadcast_to(limit, len(percentiles)) for limit in scaling[:2])
     return tuple(
-        float(max(0.0, min(p99, high) - max(p1, low)) / (high - low))
+        0.0 if p1 is None else float(max(0.0, min(p99, high) - max(p1, low)) / (high - low))
         for (_, p1, *_, p99, _), low, high in zip(percentiles, lows, highs, strict=True)
     )
 
 
-def _edges(
-    dataset: MultimodalSegDataset, tile: dict[str, Any], layers: dict[str, np.ndarray | None]
-) -> dict[str, Any]:
+def _edges(dataset: MultimodalSegDataset, tile: dict[str, Any], layers: Layers) -> dict[str, Any]:
     """Compare where the edges of optical image, auxiliary image and labels are."""
     rgb, aux, truth = layers.values()
     found = {'shift': None, 'aux_symmetry': None, 'label_symmetry': None, 'likeness': 0.0}
     if min(rgb.shape[:2]) < 4 * MAX_SHIFT:
         return found
     edges = gradient_magnitude(rgb.mean(axis=-1))
-    found['shift'] = find_shift(_windows(dataset, tile))
-    found['aux_symmetry'] = find_symmetry(edges, gradient_magnitude(aux[..., 0]))
     if truth is not None:
         found['label_symmetry'] = find_symmetry(edges, label_edges(truth))
-    valid = np.isfinite(rgb).all(axis=-1) & np.isfinite(aux).all(axis=-1)
-    if valid.any():
-        pairs = [(i, j) for i in range(rgb.shape[-1]) for j in range(aux.shape[-1])]
-        found['likeness'] = max(
-            abs(correlation(rgb[valid][:, i], aux[valid][:, j])) for i, j in pairs
-        )
+    if aux is not None:
+        found['shift'] = find_shift(_windows(dataset, tile))
+        found['aux_symmetry'] = find_symmetry(edges, gradient_magnitude(aux[..., 0]))
+        found['likeness'] = _likeness(rgb, aux)
     return found
+
+
+def _likeness(rgb: np.ndarray, aux: np.ndarray) -> float:
+    valid = np.isfinite(rgb).all(axis=-1) & np.isfinite(aux).all(axis=-1)
+    if not valid.any():
+        return 0.0
+    pairs = [(i, j) for i in range(rgb.shape[-1]) for j in range(aux.shape[-1])]
+    return max(abs(correlation(rgb[valid][:, i], aux[valid][:, j])) for i, j in pairs)
 
 
 def _windows(
@@ -193,13 +296,11 @@ def _windows(
         sorted({round(step * (side - window) / (WINDOWS - 1)) for step in range(WINDOWS)})
         for side, window in zip(shape, sides, strict=True)
     ]
-    for row in starts[0]:
-        for col in starts[1]:
-            window = (row, col, *sides)
-            optical = read_window(
-                tile['img_path'], dataset.img_bands, window, shape, nodata_to_nan=True
-            )
-            aux = read_window(
-                tile['aux_path'], dataset.aux_bands[:1], window, shape, nodata_to_nan=True
-            )
-            yield gradient_magnitude(optical.mean(axis=-1)), gradient_magnitude(aux[..., 0])
+    bands = {'img_path': dataset.img_bands, 'aux_path': dataset.aux_bands[:1]}
+    for row, col in itertools.product(*starts):
+        window = Window(row, col, *sides)
+        optical, aux = (
+            read_window(tile[key], numbers, window, shape, nodata_to_nan=True)
+            for key, numbers in bands.items()
+        )
+        yield gradient_magnitude(optical.mean(axis=-1)), gradient_magnitude(aux[..., 0])

@@ -1,7 +1,7 @@
 """Hints that two images of one place do not lie on one another, from where their edges are."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,8 @@ MIN_RATIO = 1.25  # and how many times better
 NOISE = 5  # standard deviations of a correlation by chance that a gain has to exceed
 
 
-class Fit(NamedTuple):
+@dataclass(frozen=True)
+class Fit:
     """How well edges fit, as they are and at best.
 
     Args:
@@ -26,7 +27,8 @@ class Fit(NamedTuple):
     clear: bool
 
 
-class Shift(NamedTuple):
+@dataclass(frozen=True)
+class Shift:
     """How an image is shifted against another one.
 
     Args:
@@ -40,7 +42,8 @@ class Shift(NamedTuple):
     fit: Fit
 
 
-class Symmetry(NamedTuple):
+@dataclass(frozen=True)
+class Symmetry:
     """By which of the square's symmetries an image would fit another one.
 
     Args:

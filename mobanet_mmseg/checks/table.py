@@ -1,12 +1,9 @@
 """Shows what a walk through datasets found: as tables, and as JSON."""
 
 import json
-import math
-import os
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE
@@ -15,11 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from mobanet_mmseg.checks.checks import CheckedTile, Checks
-from mobanet_mmseg.checks.judge import HURTS
-from mobanet_mmseg.checks.registration import Fit, Shift, Symmetry
+from mobanet_mmseg.checks.judge import HURTS, LOOK
+from mobanet_mmseg.checks.registration import Shift, Symmetry
+from mobanet_mmseg.writing import write_text
 
 LEAST_WIDTH = 150  # characters where the output is no terminal
-COLOURS = {HURTS: 'bold red'}
+COLOURS = {HURTS: 'bold red', LOOK: 'yellow'}
 
 
 def print_checks(checks: Checks, console: Console | None = None) -> None:
@@ -35,13 +33,15 @@ def print_checks(checks: Checks, console: Console | None = None) -> None:
             console = Console(width=LEAST_WIDTH)
     if checks.tiles:
         console.print(_tile_table(checks.tiles))
-        console.print(_height_table(checks.tiles))
+        paired = [tile for tile in checks.tiles if tile.report.aux is not None]
+        if paired:
+            console.print(_aux_table(paired))
         for table in _class_tables(checks.tiles):
             console.print(table)
-    for level, split, tile, text in checks.findings:
-        where = f'{split}: {tile}' if tile else split
-        colour = COLOURS.get(level, 'yellow')
-        console.print(f'[{colour}]{level}[/]  {escape(where)}: {escape(text)}.', soft_wrap=True)
+    for finding in checks.findings:
+        where = f'{finding.split}: {finding.tile}' if finding.tile else finding.split
+        said = f'{escape(where)}: {escape(finding.text)}.'
+        console.print(f'[{COLOURS[finding.level]}]{finding.level}[/]  {said}', soft_wrap=True)
     hurting = sum(finding.level == HURTS for finding in checks.findings)
     console.print(
         f'{len(checks.tiles)} tiles measured: {hurting} findings will hurt, '
@@ -59,59 +59,47 @@ def write_json(path: str | Path, checks: Checks) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    path = Path(path)
-    content = {
-        'tiles': [
-            {'split': tile.split, 'classes': list(tile.classes), **_plain(asdict(tile.report))}
-            for tile in checks.tiles
-        ],
-        'findings': [finding._asdict() for finding in checks.findings],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(json.dumps(content, indent=1), encoding='utf-8')
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: named tuples as objects, NaN as null."""
-    if isinstance(value, Shift | Symmetry | Fit):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    tiles = [
+        {'split': tile.split, 'classes': tile.classes, **asdict(tile.report)}
+        for tile in checks.tiles
+    ]
+    findings = [asdict(finding) for finding in checks.findings]
+    write_text(path, json.dumps({'tiles': tiles, 'findings': findings}, indent=1))
 
 
 def _tile_table(tiles: list[CheckedTile]) -> Table:
     table = Table(title='Tiles', box=SIMPLE)
-    for name in ('split', 'tile', 'pixels', 'optical', 'CRS'):
-        table.add_column(name, no_wrap=name == 'tile')
-    for name in ('no data', 'unlabelled', 'of no class', 'shift', 'turned'):
-        table.add_column(name, justify='right')
-    for tile in tiles:
-        report = tile.report
-        crs = {report.optical.crs, report.aux.crs, report.label.crs if report.label else ''} - {''}
-        table.add_row(
-            tile.split,
-            Path(report.optical.path).stem,
-            f'{report.optical.height} x {report.optical.width}',
-            f'{report.optical.bands} {report.optical.dtype}',
-            ', '.join(sorted(crs)),
-            f'{report.optical.nodata:.0%}, {report.aux.nodata:.0%}',
-            f'{report.ignored:.1%}' if report.label else '-',
-            f'{report.unknown:.2%}' if report.label else '-',
-            _shift(report.shift),
-            _turned(report.aux_symmetry, report.label_symmetry),
-        )
+    rows = [_tile_row(tile) for tile in tiles]
+    if all(tile.report.aux is None for tile in tiles):
+        for row in rows:
+            del row['shift']
+    for name in rows[0]:
+        left = name in ('split', 'tile', 'pixels', 'optical', 'CRS')
+        table.add_column(name, justify='left' if left else 'right', no_wrap=name == 'tile')
+    for row in rows:
+        table.add_row(*row.values())
     return table
 
 
-def _height_table(tiles: list[CheckedTile]) -> Table:
+def _tile_row(tile: CheckedTile) -> dict[str, str]:
+    report = tile.report
+    optical, label = report.optical, report.label
+    rasters = [raster for raster in (optical, report.aux, label) if raster is not None]
+    return {
+        'split': tile.split,
+        'tile': Path(optical.path).stem,
+        'pixels': f'{optical.height} x {optical.width}',
+        'optical': f'{optical.bands} {optical.dtype}',
+        'CRS': ', '.join(sorted({raster.crs for raster in rasters})),
+        'no data': ', '.join(f'{r.nodata:.0%}' for r in (optical, report.aux) if r is not None),
+        'unlabelled': f'{report.ignored:.1%}' if label else '-',
+        'of no class': f'{report.unknown:.2%}' if label else '-',
+        'shift': _shift(report.shift) if report.aux else '-',
+        'turned': _turned(report.aux_symmetry, report.label_symmetry),
+    }
+
+
+def _aux_table(tiles: list[CheckedTile]) -> Table:
     table = Table(
         title='Auxiliary channel 1, in its own unit',
         caption="98 % fill: what the values from 1 % to 99 % take of 0..1 in the network's input",
@@ -128,7 +116,7 @@ def _height_table(tiles: list[CheckedTile]) -> Table:
             tile.split,
             Path(report.aux.path).stem,
             report.aux.dtype,
-            *(f'{value:.6g}' for value in (low, p1, median, p99, high)),
+            *('-' if value is None else f'{value:.6g}' for value in (low, p1, median, p99, high)),
             f'{report.filled[0]:.1%}' if report.filled else '-',
         )
     return table

@@ -155,8 +155,7 @@ class MultimodalSegDataset(BaseSegDataset):
                 f'{type(self).__name__} has no labels to train on: give seg_map_path in '
                 'data_prefix, or test_mode=True to predict.'
             )
-        if self.aux_bands and self.missing_aux == 'zeros':
-            self._leave_out_missing_aux(tiles)
+        self.leave_out_missing_aux(tiles)
         self._refuse_missing(tiles)
         show = len(tiles) > 100 and is_main_process()
         for tile in track(tiles, 'Headers of the rasters', disable=not show):
@@ -187,6 +186,25 @@ class MultimodalSegDataset(BaseSegDataset):
             {key: str(folder / (stem + suffixes[key])) for key, folder in folders.items()}
             for stem in self._stems()
         ]
+
+    def leave_out_missing_aux(self, tiles: list[dict[str, Any]]) -> None:
+        """Take the auxiliary rasters that are not there out of the tiles, where that is allowed.
+
+        Args:
+            tiles: As :meth:`find_tiles` names them; changed in place.
+        """
+        if not self.aux_bands or self.missing_aux != 'zeros':
+            return
+        without = [tile for tile in tiles if not _is_file(tile.get('aux_path'))]
+        for tile in without:
+            tile.pop('aux_path', None)
+        if without:
+            print_log(
+                f'{len(without)} of {len(tiles)} tiles have no auxiliary raster, which is 0 for '
+                f'them (missing_aux): {shown([tile["img_path"] for tile in without])}.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def check_tile(self, tile: dict[str, Any]) -> None:
         """Check the headers of a tile's rasters and note its ``height`` and ``width``, pixels.
@@ -272,19 +290,6 @@ class MultimodalSegDataset(BaseSegDataset):
             stems = sorted(name.removesuffix(self.img_suffix) for name in names)
         refuse_twice(stems, self.ann_file)
         return stems
-
-    def _leave_out_missing_aux(self, tiles: list[dict[str, Any]]) -> None:
-        """Take the auxiliary rasters that are not there out of the tiles, and say how many."""
-        without = [tile for tile in tiles if not _is_file(tile.get('aux_path'))]
-        for tile in without:
-            tile.pop('aux_path', None)
-        if without:
-            print_log(
-                f'{len(without)} of {len(tiles)} tiles have no auxiliary raster, which is 0 for '
-                f'them (missing_aux): {shown([tile["img_path"] for tile in without])}.',
-                logger='current',
-                level=logging.WARNING,
-            )
 
     def _refuse_missing(self, tiles: list[dict[str, Any]]) -> None:
         paths = [path for tile in tiles for path in tile.values()]

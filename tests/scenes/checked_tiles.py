@@ -6,6 +6,8 @@ import numpy as np
 from mmengine.config import Config
 from scenes.rasters import write_raster
 
+from mobanet_mmseg.checks.checks import check_config
+
 CLASSES = ['ground', 'house', 'tree']
 PALETTE = [[200, 200, 200], [255, 0, 0], [0, 255, 0]]
 SHAPE = (96, 128)
@@ -78,3 +80,15 @@ def tiles_config(root: Path, train: str = 'a', test: str = 'b', **dataset) -> Co
             'randomness': {'seed': 1},
         }
     )
+
+
+def said(root: Path, split='all', **settings) -> list[tuple[str, str, str]]:
+    """Check the tiles of a folder; give (level, split, text) of each finding."""
+    checks = check_config(tiles_config(root, **settings), split)
+    return [(finding.level, finding.split, finding.text) for finding in checks.findings]
+
+
+def the_only(findings: list):
+    """The one finding that there is."""
+    assert len(findings) == 1, findings
+    return findings[0]

@@ -4,18 +4,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from scenes.checked_tiles import tiles_config, write_tile
+from scenes.checked_tiles import tiles_config
 from scenes.paths import ROOT
 
 from mobanet_mmseg.visualization import browse as module
 from mobanet_mmseg.visualization.browse import MASK_COLOUR, browse
-
-
-@pytest.fixture
-def data(tmp_path):
-    for seed, stem in enumerate('ab'):
-        write_tile(tmp_path, stem, seed)
-    return tmp_path
 
 
 @pytest.fixture
@@ -75,6 +68,16 @@ def test_a_stock_preprocessor_and_tiles_without_labels_are_drawn(data, drawn):
     }  # fmt: skip
     (path,) = browse(config, data / 'out', num=1, split='test')
     assert drawn[0].labels is None and path.exists()
+
+
+def test_the_optical_image_alone_is_drawn(data, drawn):
+    config = tiles_config(data, data_prefix={'img_path': 'rgb', 'seg_map_path': 'labels'})
+    config.model.data_preprocessor = {
+        'type': 'SegDataPreProcessor', 'mean': [0.0] * 3, 'std': [1.0] * 3, 'size': (40, 48)
+    }  # fmt: skip
+    (path,) = browse(config, data / 'out', num=1)
+    assert drawn[0].rgb.shape == (40, 48, 3) and drawn[0].aux.shape == (40, 48, 0)
+    assert path.exists()
 
 
 def test_the_command_draws_and_refuses_with_one_sentence(data, monkeypatch, capsys):

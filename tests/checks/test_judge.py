@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from mmseg.registry import DATASETS
 from rasterio.transform import from_origin
-from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config, write_tile
+from scenes.checked_tiles import SHAPE, said, the_only, tile_pixels, tiles_config, write_tile
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks.checks import check_config
@@ -48,9 +48,10 @@ def with_values(values, **changes):
     return values
 
 
-def spike(values):
+def with_one(values, value):
+    """A copy with one pixel of a value."""
     values = values.copy()
-    values[40, 50] = 1e6
+    values[40, 50] = value
     return values
 
 
@@ -112,7 +113,7 @@ CASES = {
     'undeclared nodata': (
         pixels('dsm', with_values(DSM, rows_0_2=-9999)), HURTS, "which value means 'no data'"),
     'one spike': (
-        pixels('dsm', spike(DSM)), HURTS, "aux_range=('percentile', 1, 99)"),
+        pixels('dsm', with_one(DSM, 1e6)), HURTS, "aux_range=('percentile', 1, 99)"),
     'files swapped': (
         both(pixels('rgb', DSM), pixels('dsm', RGB)), REFUSED,
         'rgb/a.tif has 1 band(s), but (1, 2, 3) are asked for'),
@@ -137,6 +138,9 @@ CASES = {
         pixels('rgb', (RGB / 255).astype(np.float32)), HURTS, '(float32) is nearly constant'),
     'blank image': (
         pixels('rgb', np.full((*SHAPE, 3), 255, np.uint8)), HURTS, 'as in a blank image'),
+    'gaps in the image': (
+        pixels('rgb', with_values(RGB | 1, rows_0_24=0), nodata=0), LOOK,
+        '25.0% of the optical raster hold no data'),
     'image of nodata': (
         pixels('rgb', RGB * 0, nodata=0), HURTS, '100.0% of the optical raster hold no data'),
     'transposed tile': (
@@ -144,16 +148,25 @@ CASES = {
     'other size': (pixels('rgb', WIDE), REFUSED, 'dsm/a.tif has 96 x 128 pixels and'),
     'mirrored labels': (
         pixels('labels', LABELS[:, ::-1]), HURTS, 'fits the optical one better mirrored left-'),
+    'mirrored heights': (
+        pixels('dsm', DSM[:, ::-1]), HURTS, 'fits the optical one better mirrored left-right'),
     'turned heights': (
         pixels('dsm', DSM[::-1, ::-1]), HURTS, 'better turned by 180 degrees'),
     'shifted heights': (
         pixels('dsm', np.roll(DSM, (3, -2), (0, 1))), HURTS, 'seems shifted by (+3, -2) pixels'),
+    'slightly shifted heights': (
+        pixels('dsm', np.roll(DSM, (0, 2), (0, 1))), LOOK, 'shifted by (+0, +2) pixels (down,'),
+    'one label of no class': (
+        pixels('labels', with_one(LABELS, 9)), LOOK,
+        'have a value that belongs to no class'),
     'labels beyond the classes': (
         pixels('labels', LABELS + 1), HURTS, 'have a value that belongs to no class'),
     'labels of 255 alone': (
         pixels('labels', np.full(SHAPE, 255, np.uint8)), HURTS, 'holds no pixel of any class'),
-    'CRS on one side': (
+    'image without CRS': (
         pixels('rgb', RGB, crs=None), LOOK, 'has no CRS, the auxiliary raster EPSG:32633'),
+    'heights without CRS': (
+        pixels('dsm', DSM, crs=None), LOOK, 'has EPSG:32633, the auxiliary raster no CRS'),
     'another CRS': (
         pixels('dsm', DSM, crs='EPSG:25832'), REFUSED, 'dsm/a.tif is in EPSG:25832 and'),
     'another place': (
@@ -166,12 +179,10 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_a_bad_tile_gets_its_sentence(tmp_path, name):
-    for seed, stem in enumerate('ab'):
-        write_tile(tmp_path, stem, seed)
+def test_a_bad_tile_gets_its_sentence(data, name):
     write, outcome, said = CASES[name]
-    write(tmp_path)
-    config = tiles_config(tmp_path)
+    write(data)
+    config = tiles_config(data)
     findings = check_config(config, 'train').findings
     if outcome == REFUSED:
         with pytest.raises((ValueError, OSError)) as error:
@@ -185,19 +196,53 @@ def test_a_bad_tile_gets_its_sentence(tmp_path, name):
         assert levels == {outcome}, findings
 
 
-def test_an_alpha_band_is_left_out_and_found_if_it_is_read(tmp_path):
-    for seed, stem in enumerate('ab'):
-        write_tile(tmp_path, stem, seed)
-    alpha(tmp_path)
-    assert check_config(tiles_config(tmp_path), 'train').findings == []
-    config = tiles_config(tmp_path, img_bands=(1, 2, 4))
+def test_an_alpha_band_is_left_out_and_found_if_it_is_read(data):
+    alpha(data)
+    assert check_config(tiles_config(data), 'train').findings == []
+    config = tiles_config(data, img_bands=(1, 2, 4))
     assert 'channel 3 (uint8) is nearly constant' in check_config(config, 'train').findings[0].text
 
 
-def test_labels_of_a_palette_png_are_its_indices(tmp_path):
-    for seed, stem in enumerate('ab'):
-        write_tile(tmp_path, stem, seed)
-    palette_png('labels')(tmp_path)
-    checks = check_config(tiles_config(tmp_path), 'train')
+def test_labels_of_a_palette_png_are_its_indices(data):
+    palette_png('labels')(data)
+    checks = check_config(tiles_config(data), 'train')
     assert checks.tiles[0].report.counts == tuple((index == LABELS).sum() for index in range(3))
     assert not checks.hurt
+
+
+def test_an_outlier_of_a_million_metres_hurts_and_clipping_cures_it(data):
+    write_raster(data / 'dsm/a.tif', with_one(DSM, 1e6))
+    level, split, text = the_only(said(data))
+    assert (level, split) == ('hurts', 'train')
+    assert 'they take 0.00% of 0..1' in text and "('percentile', 1, 99)" in text
+    assert said(data, aux_range=('percentile', 1, 99)) == []
+
+
+def test_nodata_that_the_file_does_not_declare_hurts_even_with_clipping(data):
+    heights = with_values(DSM, rows_0_2=-9999)  # 2.1 %
+    write_raster(data / 'dsm/a.tif', heights.astype(np.float64))
+    texts = [
+        text for level, _, text in said(data, aux_range=('percentile', 1, 99)) if level == 'hurts'
+    ]
+    assert 'gdal_edit.py -a_nodata' in the_only(texts)
+
+
+def test_a_transposed_label_of_a_square_tile_is_found(data):
+    write_tile(data, 'a', 0, (110, 110))
+    write_raster(data / 'labels/a.tif', tile_pixels((110, 110))[2].T)
+    assert 'better transposed' in the_only(said(data))[2]
+
+
+def test_values_outside_of_a_fixed_range_are_found(data):
+    found = said(data, aux_range=(0, 32))
+    assert len(found) == 2
+    assert all('lie outside of aux_range=(0, 32)' in text for *_, text in found)
+    assert {level for level, *_ in said(data, aux_range=(0, 28))} == {'hurts'}
+    found = said(data, aux_range=(0, 5000))
+    assert {level for level, *_ in found} == {'look at it'} and len(found) == 2
+    assert all('choose an aux_range closer' in text for *_, text in found)
+
+
+def test_a_tile_smaller_than_the_window_is_found(data):
+    write_tile(data, 'a', 4, (36, 128))
+    assert 'fewer than the window of 40 x 48' in the_only(said(data))[2]
