@@ -39,4 +39,3 @@ dataset = dict(
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader
-default_hooks = dict(visualization=dict(modality_channels=modality_channels))

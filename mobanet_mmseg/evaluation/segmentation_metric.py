@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import mmcv
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
+from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
+
+from mobanet_mmseg.writing import whole_file
 
 CHUNK = 2**18  # pixels that are counted at once: they stay in the processor's cache
 
@@ -81,17 +83,15 @@ class SegmentationMetric(BaseMetric):
             data_samples: Samples with ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each.
 
         Raises:
+            OSError: If a prediction cannot be written.
             ValueError: If a sample has no truth, or its truth does not fit the prediction.
         """
         for sample in data_samples:
             if self.output_dir is not None:
                 labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy().astype(np.uint8)
-                name = Path(sample['img_path']).stem
-                mmcv.imwrite(labels, str(self.output_dir / f'{name}.png'))
-            if self.format_only:
-                self.results.append(None)
-            else:
-                self.results.append(self._count(sample))
+                with whole_file(self.output_dir / f'{Path(sample["img_path"]).stem}.png') as part:
+                    Image.fromarray(labels).save(part, format='PNG')
+            self.results.append(None if self.format_only else self._count(sample))
 
     def compute_metrics(self, results: list[Tensor | None]) -> dict[str, float]:
         """Turn the samples' (K, K) matrices into percentages, and log the table.

@@ -223,6 +223,48 @@ def test_full_size_model_trains_resumes_and_tests(city, tmp_path):
     assert 0 <= metrics(tmp_path / 'test')['mIoU_all'] <= 100
 
 
+RGB_ALONE = """
+_base_ = [{base!r}]
+crop_size = (64, 64)
+model = dict(
+    pretrained=None,
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(depth=18, base_channels=8, stem_channels=8),
+    decode_head=dict(in_channels=64, channels=8, c1_in_channels=8, c1_channels=4),
+    auxiliary_head=dict(in_channels=32, channels=8),
+    test_cfg=dict(crop_size=crop_size, stride=(48, 48)))
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    sampler=dict(num_samples=8, window_size=crop_size),
+    dataset=dict(data_root={data!r}, tiles=['2_10', '2_11']))
+val_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(data_root={data!r}, tiles=['2_13']))
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=1)
+default_hooks = dict(checkpoint=dict(interval=1))
+"""
+
+
+def test_a_stock_model_trains_and_tests_on_the_optical_image_alone(city, tmp_path):
+    for folder in ('2_Ortho_RGB', '5_Labels_all_noBoundary'):  # no heights
+        (tmp_path / 'data' / folder).mkdir(parents=True)
+        for path in (city / folder).iterdir():
+            (tmp_path / 'data' / folder / path.name).symlink_to(path)
+    base = str(ROOT / 'configs' / 'deeplabv3plus' / 'deeplabv3plus_r50_potsdam_rgb.py')
+    (tmp_path / 'config.py').write_text(RGB_ALONE.format(base=base, data=str(tmp_path / 'data')))
+    run(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work', cwd=tmp_path)
+    test = ('config.py', 'work/epoch_1.pth', '--work-dir')
+    run(ROOT / 'tools' / 'test.py', *test, 'ours', '--out', 'maps', cwd=tmp_path)
+    theirs = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'test.py'
+    run(theirs, *test, 'theirs', '--out', 'pngs', cwd=tmp_path)
+    assert metrics(tmp_path / 'ours')['OA'] == metrics(tmp_path / 'theirs')['OA'] >= 0
+    with (
+        rasterio.open(tmp_path / 'maps' / 'top_potsdam_2_13_RGB.tif') as ours,
+        rasterio.open(tmp_path / 'pngs' / 'top_potsdam_2_13_RGB.png') as png,
+    ):
+        np.testing.assert_array_equal(ours.read(1), png.read(1))
+
+
 def test_training_without_the_weight_file_says_where_to_put_it(city, tmp_path):
     config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
     options = ['model.backbone.encoder.init_cfg.checkpoint=none.pth']

@@ -1,79 +1,100 @@
+"""Every config: its model at full size, a toy of it in training, its checkpoint loaded again."""
+
+import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from scenes.paths import ROOT
+import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
-from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
-from mmseg.structures import SegDataSample
+from scenes.models import samples
+from scenes.paths import ROOT
 from scenes.toy import toy
 
-from mobanet_mmseg.engine.complexity import build_without_memory
-from mobanet_mmseg.engine.complexity import count_parameters
+from mobanet_mmseg.engine.complexity import (
+    add_counts,
+    build_without_memory,
+    count_parameters,
+)
 from mobanet_mmseg.inference.trained import load_segmentor
+from mobanet_mmseg.models.dgfm import Average
 
-MIXING = sorted((ROOT / 'configs' / 'mixing').glob('*.py'))
-CONFIGS = [*sorted((ROOT / 'configs' / 'mobanet').glob('*.py')), *MIXING]
+CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
+FOLDERS = sorted({path.parent for path in CONFIGS})
+MIXING = [path for path in CONFIGS if path.parent.name == 'mixing']
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 
+# trainable, all (millions)
+COUNTS = {
+    'potsdam_dinov2_s': (3_253_738, 25.3),
+    'potsdam_dinov2_b': (6_182_530, 92.8),
+    'potsdam_dinov2_b_reg4': (6_182_530, 92.8),
+    'potsdam_dinov2_l': (8_989_086, 313.4),
+    'potsdam_dinov2_l_reg4': (8_989_086, 313.4),
+    'potsdam_dinov2_g': (16_625_266, 1153.1),
+    'potsdam_sam_b': (6_320_770, 95.2),
+    'potsdam_sam_l': (9_173_406, 316.6),
+    'potsdam_sam_h': (12_689_318, 648.8),
+}
+trained_toys: set[str] = set()
 
+
+@cache
+def read(path: Path) -> Config:
+    """Read a config once; a test that changes it takes a copy."""
+    return Config.fromfile(path)
+
+
+@cache
 def build(path: Path) -> torch.nn.Module:
     """Build a config's model at full size, without memory for its weights."""
-    return build_without_memory(Config.fromfile(path))
+    return build_without_memory(read(path))
+
+
+def mobanet(name: str) -> Path:
+    return ROOT / 'configs' / 'mobanet' / f'{name}.py'
 
 
 def batch(config: Config, size: tuple[int, int] = (37, 53)) -> dict:
     """Four random samples as a config's data loader collates them."""
     channels = len(config.model.data_preprocessor.mean)
     classes = config.model.decode_head.num_classes
-    meta = dict(img_shape=size, ori_shape=size, pad_shape=size)
     return dict(
         inputs=[torch.rand(channels, *size) for _ in range(4)],
-        data_samples=[
-            SegDataSample(
-                metainfo=meta, gt_sem_seg=PixelData(data=torch.randint(0, classes, (1, *size)))
-            )
-            for _ in range(4)
-        ],
+        data_samples=samples(torch.randint(0, classes, (4, *size))),
     )
 
 
 @every_config
 def test_config_builds_at_full_size_with_what_training_and_testing_need(path):
-    config = Config.fromfile(path)
-    model = build(path)
+    config, model = read(path), build(path)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = DATASETS.build(dict(config[name].dataset, lazy_init=True))
         assert len(dataset.metainfo['classes']) == model.decode_head.num_classes
         bands = (len(dataset.img_bands), len(dataset.aux_bands))
         assert len(config.model.data_preprocessor.mean) == sum(bands)
-        assert config.default_hooks.visualization.get('modality_channels', (3, 1)) == bands
+        assert config.model.data_preprocessor.get('modality_channels', bands) == bands
+        assert config.model.backbone.get('modality_channels', bands) == bands
     assert config.train_dataloader.sampler.window_size == config.crop_size
     assert config.custom_imports['imports'] == ['mobanet_mmseg']
-    assert {'optim_wrapper', 'param_scheduler', 'train_cfg'} <= set(
-        config
-    )
-
-
-@pytest.mark.parametrize('path', MIXING, ids=lambda path: path.stem)
-def test_mixed_model_says_the_command_that_trains_it_and_the_docs_show_it(path):
-    command = f'\npython tools/train.py configs/mixing/{path.name}\n'
-    assert command in path.read_text()
-    assert command in (ROOT / 'docs' / 'mixing.md').read_text()
+    assert {'optim_wrapper', 'param_scheduler', 'train_cfg'} <= set(config)
 
 
 @every_config
 def test_two_steps_move_what_is_trainable_and_the_checkpoint_gives_the_same_prediction(
     path, tmp_path
 ):
-    config = Config.fromfile(path)
+    config = read(path).copy()
     config.model = toy(config)
-    if config.model.data_preprocessor.get('size') is not None:
-        config.model.data_preprocessor.size = (48, 64)
+    described = f'{config.model.to_dict()} {config.optim_wrapper.to_dict()}'
+    if described in trained_toys:  # that of another config to the last setting
+        return
+    trained_toys.add(described)
     model = MODELS.build(config.model).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     before = {name: value.clone() for name, value in model.named_parameters()}
@@ -102,9 +123,32 @@ def test_two_steps_move_what_is_trainable_and_the_checkpoint_gives_the_same_pred
     assert torch.equal(given.seg_logits.data, expected.seg_logits.data)
 
 
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
+def test_a_folders_readme_and_metafile_name_each_of_its_configs(folder):
+    readme = (folder / 'README.md').read_text()
+    metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+    configs = {path.name for path in folder.glob('*.py')}
+    assert not {name for name in configs if f'({name})' not in readme}
+    models = {Path(model['Config']).name: model for model in metafile['Models']}
+    assert set(models) == {name for name in configs if not name.startswith('demo')}
+    for name, model in models.items():
+        assert model['Name'] == Path(name).stem and (ROOT / model['Config']).is_file()
+        assert 'Results' not in model and 'Weights' not in model  # nothing is trained here
+        count = add_counts(count_parameters(build(folder / name)))
+        assert model['Metadata']['Parameters'] == count.total
+        assert model['Metadata']['Trainable Parameters'] == count.trainable
+
+
+@pytest.mark.parametrize('path', MIXING, ids=lambda path: path.stem)
+def test_mixed_model_says_the_command_that_trains_it_and_the_docs_show_it(path):
+    command = f'\npython tools/train.py configs/mixing/{path.name}\n'
+    assert command in path.read_text()
+    assert command in (ROOT / 'docs' / 'mixing.md').read_text()
+
+
 @pytest.mark.parametrize('name', ['potsdam_dinov2_b', 'vaihingen_dinov2_b'])
 def test_dinov2_b_trains_the_papers_6_18_million_parameters(name):
-    parts = count_parameters(build(ROOT / 'configs' / 'mobanet' / f'{name}.py'))
+    parts = count_parameters(build(mobanet(name)))
     assert {part: count.trainable for part, count in parts.items()} == {
         'backbone.encoder': 0,
         'backbone.aux_embed': 452_352,
@@ -115,13 +159,91 @@ def test_dinov2_b_trains_the_papers_6_18_million_parameters(name):
         'decode_head': 669_568 + 6,  # the stock head's classifier has a bias
         'auxiliary_head': 2 * (591_872 + 6),
     }
+
+
+def stage_cost(channels: int, prompt_dims: int, adapter_dims: int = 0) -> int:
+    """Parameters of one CPIA by its formula."""
+    c, r, h = channels, prompt_dims, adapter_dims
+    generator = 2 * (c * r + r) + (2 * r * r + r) + (r * c + c) + 2 * 2 * c
+    return generator + (2 * (2 * (c * h + h) + h * c + c) if h else 0)
+
+
+@pytest.mark.parametrize('name', COUNTS)
+def test_an_encoders_config_trains_what_the_papers_budget_gives(name):
+    config = read(mobanet(name)).model
+    parts = count_parameters(build(mobanet(name)))
+    assert sum(part.trainable for part in parts.values()) == COUNTS[name][0]
+    assert round(sum(part.total for part in parts.values()) / 1e6, 1) == COUNTS[name][1]
+    assert parts['backbone.encoder'].trainable == 0
+    width, cpia = config.neck.in_channels, config.backbone.cpia
+    assert cpia.adapter_dims == width // 16
+    ours, paper = stage_cost(width, **cpia), stage_cost(width, width // 4)
+    assert parts['backbone.cpia'].trainable == 4 * ours
+    assert abs(ours - paper) < 0.005 * paper
+
+
+@pytest.mark.parametrize('name', COUNTS)
+def test_config_agrees_with_its_encoder(name):
+    config, backbone = read(mobanet(name)).model, build(mobanet(name)).backbone
+    quarter = backbone.encoder.num_blocks // 4
+    assert backbone.out_indices == tuple(quarter * stage - 1 for stage in (1, 2, 3, 4))
+    assert config.data_preprocessor.size_divisor == backbone.patch_size
+    assert config.neck.in_channels == backbone.encoder.embed_dims
+    sam = '_sam_' in name
+    assert (config.data_preprocessor.std[:3] == [255.0] * 3) == sam
+    assert (config.data_preprocessor.mean[:3] == [0.0] * 3) == sam
+    # l in the file's name and in the config's: a copied address would load another encoder
+    size = {'s': 'small', 'b': 'base', 'l': 'large', 'g': 'giant', 'h': 'huge'}[name.split('_')[2]]
+    address = config.backbone.encoder.init_cfg.checkpoint
+    assert f'vit-{size}-p' in address or f'dinov2_vit{size[0]}14_reg4' in address
+
+
+def table_iv_row(row: str, full: str) -> Config:
+    """The config of a row of Table IV, on top of the full model that is named."""
+    config = read(mobanet(full)).copy()
+    if row != 'full':
+        overrides = runpy.run_path(str(mobanet(f'potsdam_dinov2_b_{row}')))
+        config.merge_from_dict(dict(model=overrides['model']))
+    return config
+
+
+@pytest.mark.parametrize(
+    ('full', 'row', 'exact', 'printed'),
+    [
+        # text: 2,085,104 for CPIA; stock classifiers have a bias of 6 each
+        ('potsdam_dinov2_b', 'base', 1_908_358, '1.91'),
+        ('potsdam_dinov2_b', 'cpia', 3_993_462, '3.99'),
+        ('potsdam_dinov2_b', 'cpia-dgfm', 4_998_774, '5.00'),
+        ('potsdam_dinov2_b', 'full', 6_182_530, '6.18'),
+        # released: 2,082,048 for CPIA; classifiers without bias
+        ('potsdam_dinov2_b_released', 'base', 1_908_352, '1.91'),
+        ('potsdam_dinov2_b_released', 'cpia', 3_990_400, '3.99'),
+        ('potsdam_dinov2_b_released', 'cpia-dgfm', 4_995_712, '5.00'),
+        ('potsdam_dinov2_b_released', 'full', 6_179_456, '6.18'),
+    ],
+)
+def test_rows_of_table_iv_train_as_many_parameters_as_the_paper_counts(full, row, exact, printed):
+    parts = count_parameters(build_without_memory(table_iv_row(row, full)))
     trainable = sum(count.trainable for count in parts.values())
-    assert trainable == 6_182_530
-    assert round(sum(count.total for count in parts.values()) / 1e6, 1) == 92.8
+    assert trainable == exact
+    assert f'{trainable / 1e6:.2f}' == printed
+
+
+@pytest.mark.parametrize('row', ['base', 'cpia', 'cpia-dgfm'])
+def test_an_ablation_differs_from_the_full_model_by_what_it_leaves_out(row):
+    config, full = read(mobanet(f'potsdam_dinov2_b_{row}')), read(mobanet('potsdam_dinov2_b'))
+    assert config.model == table_iv_row(row, 'potsdam_dinov2_b').model
+    assert {key for key in full if full[key] != config[key]} == {'model'}  # one recipe for all
+    model = build(mobanet(f'potsdam_dinov2_b_{row}'))
+    assert (model.backbone.cpia is None) == (row == 'base')
+    assert isinstance(model.neck.fusions[0], Average) == (row != 'cpia-dgfm')
+    assert isinstance(model.neck.norms[0], torch.nn.Identity) == (row != 'cpia-dgfm')
+    assert model.data_preprocessor.mcrm is None
+    assert not model.with_auxiliary_head
 
 
 def test_potsdam_follows_the_papers_recipe():
-    config = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py')
+    config = read(mobanet('potsdam_dinov2_b'))
     loader, wrapper = config.train_dataloader, config.optim_wrapper
     assert len(loader.dataset.tiles) == 24
     assert len(config.test_dataloader.dataset.tiles) == 14
@@ -136,7 +258,7 @@ def test_potsdam_follows_the_papers_recipe():
 
 
 def test_no_weight_decay_on_one_dimensional_parameters():
-    config = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'demo.py')
+    config = read(mobanet('demo'))
     model = MODELS.build(config.model)
     optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
     names = {id(parameter): name for name, parameter in model.named_parameters()}

@@ -13,6 +13,7 @@ WIDTH = 8  # channels of necks and heads
 def toy(config: Config) -> ConfigDict:
     """Give the toy-sized model of a config; its encoder is random, its windows are small."""
     model = deepcopy(config.model)
+    model.pop('pretrained', None)
     widths = shrink_backbone(model.backbone)
     necks = model.get('neck') or []
     for neck in necks if isinstance(necks, list) else [necks]:
@@ -22,6 +23,8 @@ def toy(config: Config) -> ConfigDict:
         shrink_head(head, widths)
     if model.test_cfg.mode == 'slide':
         model.test_cfg.update(crop_size=(28, 42), stride=(20, 30))
+    if model.data_preprocessor.get('size') is not None:
+        model.data_preprocessor.size = (48, 64)
     return model
 
 
