@@ -207,9 +207,8 @@ def check_overlap(info: RasterInfo, grid: RasterInfo) -> None:
     boxes = bounds_of(info), (xs.min(), ys.min(), xs.max(), ys.max())
     own, other = (tuple(round(float(value), 3) for value in box) for box in boxes)
     raise ValueError(
-        f'{info.path} lies within (left, bottom, right, top) = {own} and {grid.path} within '
-        f'{other} of {crs_name(info.crs)}, and the two have no overlap: give files of one area, or '
-        'correct the CRS or the transform of one.'
+        f'{info.path} (left, bottom, right, top = {own}) and {grid.path} ({other}) have no '
+        'overlap: give files of one area, or correct the CRS or the transform of one.'
     )
 
 
@@ -297,6 +296,6 @@ def _clip(points: np.ndarray, inside: np.ndarray) -> np.ndarray:
         before = inside[index - 1]
         if before * depth < 0:
             kept.append(points[index - 1] + (point - points[index - 1]) * before / (before - depth))
-        if depth > 0:
+        if depth >= 0:
             kept.append(point)
     return np.array(kept).reshape(-1, 2)
