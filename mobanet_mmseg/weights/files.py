@@ -99,7 +99,8 @@ def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
         'weight file',
         'set model.backbone.encoder.init_cfg.checkpoint (--cfg-options) to the file that you have',
     )
-    state_dict = content.get('state_dict', content)
+    # MMEngine's checkpoints have a state_dict, those of MAE and its kin a model
+    state_dict = content.get('state_dict', content.get('model', content))
     tensors = {
         name.removeprefix(prefix): value
         for name, value in state_dict.items()

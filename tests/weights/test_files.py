@@ -39,8 +39,9 @@ class RunsCode:
 
 def test_names_lose_their_prefix_and_others_are_left_out(tmp_path):
     state = {'backbone.weight': torch.ones(2), 'head.weight': torch.zeros(2)}
-    torch.save({'state_dict': state}, tmp_path / 'weights.pth')
-    assert list(read_tensors(str(tmp_path / 'weights.pth'), 'backbone.')) == ['weight']
+    for content in (state, {'state_dict': state, 'meta': {}}, {'model': state}):
+        torch.save(content, tmp_path / 'weights.pth')
+        assert list(read_tensors(str(tmp_path / 'weights.pth'), 'backbone.')) == ['weight']
 
 
 def test_missing_file_says_where_to_put_it(tmp_path):
