@@ -2,7 +2,8 @@
 
 data_root holds 1_DSM, 2_Ortho_RGB and 5_Labels_all_noBoundary (or the older
 5_Labels_for_participants_no_Boundary) with the archive's file names; nothing is cut or converted.
-optical='irrg' or 'rgbir' (four bands), height='ndsm' and labels='full' read the other folders.
+optical='irrg' or 'rgbir' (four bands), height='ndsm' and labels='full' read the other folders,
+height=None the optical image alone.
 """
 _base_ = './pipeline.py'
 dataset_type = 'ISPRSPotsdamDataset'

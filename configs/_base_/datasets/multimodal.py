@@ -20,6 +20,7 @@ dataset = dict(
     type=dataset_type,
     data_root=data_root,
     metainfo=metainfo,
+    # aux_path=None: the optical image alone, as MMSeg's own models take it
     data_prefix=dict(img_path='optical', aux_path='height', seg_map_path='labels'),
     img_suffix='.tif',
     aux_suffix='.tif',
