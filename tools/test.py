@@ -79,7 +79,10 @@ def main() -> None:
     config.load_from = args.checkpoint
     config.resume = False
     if args.show_dir is not None:
-        config.default_hooks.visualization.update(draw=True, out_dir=args.show_dir)
+        drawing = config.default_hooks.get('visualization') or {}
+        if drawing.get('type') != 'MultimodalVisualizationHook':  # MMSeg's draws no raster
+            drawing = dict(type='MultimodalVisualizationHook')
+        config.default_hooks['visualization'] = {**drawing, 'draw': True, 'out_dir': args.show_dir}
     hooks = [dict(type='UnlabelledTestHook')]
     if args.out is not None:
         hooks.append(dict(type='SavePredictionHook', out_dir=args.out))

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 from mmengine.runner import Runner
@@ -10,6 +9,7 @@ from prettytable import PrettyTable
 
 from mobanet_mmseg.engine.label_hooks import has_labels
 from mobanet_mmseg.models.data_preprocessor import select_modality
+from mobanet_mmseg.writing import write_text
 
 MODALITIES = ('both', 'rgb', 'aux')
 
@@ -88,13 +88,12 @@ def write_report(path: str | Path, measured: dict[str, Metrics]) -> None:
     """Write the metrics and the drops as JSON, ``null`` where there is no number.
 
     Args:
-        path: Written beside itself and renamed once it is complete; missing folders are made.
+        path: Output path; missing folders are made.
         measured: What :func:`measure_modalities` gives.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    path = Path(path)
     report = {
         key: {
             modality: {name: value if math.isfinite(value) else None for name, value in row.items()}
@@ -102,10 +101,4 @@ def write_report(path: str | Path, measured: dict[str, Metrics]) -> None:
         }
         for key, rows in (('metrics', measured), ('drops', drops(measured)))
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_text(json.dumps(report, indent=1) + '\n')
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(path, json.dumps(report, indent=1) + '\n')

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from mmseg.models import SegTTAModel
 from scenes.channel_reader import TRUTH, ChannelReader, run, write_experiment
+from scenes.rasters import read_raster
 
 RED, AUX = 0, 3
 
@@ -41,6 +42,22 @@ def test_a_model_without_modalities_is_refused_in_one_sentence(tmp_path, monkeyp
         run(monkeypatch, tmp_path, 'test.py', '--modality', 'rgb')
     with pytest.raises(SystemExit, match=r'^error: .* model is SegDataPreProcessor, which'):
         run(monkeypatch, tmp_path, 'analysis_tools/modality_report.py')
+
+
+def test_a_stock_model_of_the_optical_image_alone_is_drawn_and_written(tmp_path, monkeypatch):
+    stock = dict(_delete_=True, type='SegDataPreProcessor', mean=[0] * 3, std=[1] * 3)
+    folders = dict(_delete_=True, img_path='img', seg_map_path='label')
+    visualization = dict(_delete_=True, type='SegVisualizationHook', interval=50)
+    overrides = {
+        'model.data_preprocessor': stock,
+        'test_dataloader.dataset.data_prefix': folders,
+        'default_hooks.visualization': visualization,
+    }
+    write_experiment(tmp_path, channel=RED, **overrides)
+    run(monkeypatch, tmp_path, 'test.py', '--show-dir', 'pictures', '--out', 'maps')
+    assert metrics(tmp_path)['OA'] == 100
+    np.testing.assert_array_equal(read_raster(tmp_path / 'maps' / 'tile.tif'), TRUTH)
+    assert [path.name for path in (tmp_path / 'pictures').iterdir()] == ['tile.png']
 
 
 def views_of(*flips):
