@@ -7,13 +7,13 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mobanet_mmseg.models.mcrm import MCRM
+from mobanet_mmseg.models.mcrm import MCRM, modality_slices
 from mobanet_mmseg.models.tiled import segmentor_of
 
 
 @MODELS.register_module()
 class MultimodalDataPreProcessor(SegDataPreProcessor):
-    """MMSeg's data preprocessor for samples whose channels are two stacked modalities.
+    """MMSeg's data preprocessor for two stacked modalities, or for the optical image alone.
 
     Normalises each channel, drops a modality if told so, pads a training batch at its bottom and
     right (labels with 255) and applies MCRM to the part that is image. At test time the segmentor
@@ -22,7 +22,8 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
     Args:
         mean: Mean of each stacked channel, optical first.
         std: Standard deviation of each stacked channel.
-        modality_channels: Channels of the optical and of the auxiliary image.
+        modality_channels: Channels of the optical and of the auxiliary image; ``(3, 0)`` has none
+            of the latter.
         size_divisor: Height and width are padded to multiples of it: the encoder's patch size.
         mcrm: Arguments of :class:`MCRM`; ``None`` masks nothing.
         modality: ``'both'``, or the one that the network gets while the other is 0 after
@@ -31,7 +32,7 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
 
     Raises:
         ValueError: If ``mean``, ``std`` or a sample does not have ``sum(modality_channels)``
-            channels, or ``modality`` is none of the three.
+            channels, or ``modality`` is none of the three, or one that there is not.
     """
 
     def __init__(
@@ -53,8 +54,7 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
                 f'{self.num_channels} stacked channels (modality_channels='
                 f'{tuple(modality_channels)}): give one of each per channel, optical first.'
             )
-        optical = slice(0, modality_channels[0])
-        auxiliary = slice(modality_channels[0], None)
+        optical, auxiliary = modality_slices(modality_channels)
         self.droppable_channels = {'both': slice(0), 'rgb': auxiliary, 'aux': optical}
         self.modality = modality
         self.mcrm = MCRM(modality_channels, **mcrm) if mcrm is not None else None
@@ -68,6 +68,11 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
     def modality(self, modality: Literal['both', 'rgb', 'aux']) -> None:
         if modality not in self.droppable_channels:
             raise ValueError(f"modality={modality!r}; it is 'both', 'rgb' or 'aux'.")
+        if modality == 'aux' and not self.modality_channels[1]:
+            raise ValueError(
+                f"modality='aux', but the model has none (modality_channels="
+                f"{self.modality_channels}): it sees the optical image alone, 'both' or 'rgb'."
+            )
         self._modality = modality
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class MultimodalViT(BaseModule):
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: If the optical image has not 3 channels, ``encoder`` is another model, or the
-            taps are not ascending blocks of it.
+        ValueError: If the optical image has not 3 channels or the auxiliary one none, ``encoder``
+            is another model, or the taps are not ascending blocks of it.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class MultimodalViT(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if len(modality_channels) != 2 or modality_channels[0] != 3:
+        if len(modality_channels) != 2 or modality_channels[0] != 3 or modality_channels[1] < 1:
             raise ValueError(
-                f'modality_channels={tuple(modality_channels)}; it is (3, channels of aux): the '
-                'frozen patch embedding takes 3 optical channels, any further band goes into aux.'
+                f'modality_channels={tuple(modality_channels)}; it is (3, channels of aux, at '
+                'least 1): the frozen patch embedding takes 3 optical channels, any further band '
+                'goes into aux.'
             )
         self.modality_channels = tuple(modality_channels)
         self.allow_random_encoder = allow_random_encoder

@@ -71,6 +71,11 @@ class TwoStream(BaseModule):
 def _check_channels(modality_channels: tuple[int, ...], backbone: dict, aux_backbone: dict) -> int:
     """Compare images with backbones; returns how often the auxiliary image is repeated."""
     optical, auxiliary = modality_channels
+    if auxiliary < 1:
+        raise ValueError(
+            f'TwoStream got modality_channels={modality_channels}; it runs two images: for the '
+            'optical one alone name its backbone as that of the model.'
+        )
     takes, aux_takes = (config.get('in_channels', 3) for config in (backbone, aux_backbone))
     repeats = aux_takes if auxiliary == 1 else 1
     if optical != takes or auxiliary * repeats != aux_takes:

@@ -61,7 +61,7 @@ def describe_mismatch(checkpoint: dict[str, Any], model: nn.Module) -> str:
 
     Returns:
         Findings, of which another encoder goes before the single tensors that differ with it;
-        nothing where every tensor has its place.
+        nothing where every tensor fits.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module

@@ -100,7 +100,8 @@ def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
         'set model.backbone.encoder.init_cfg.checkpoint (--cfg-options) to the file that you have',
     )
     # MMEngine's checkpoints have a state_dict, those of MAE and its kin a model
-    state_dict = content.get('state_dict', content.get('model', content))
+    kept = [content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)]
+    state_dict = kept[0] if kept else content
     tensors = {
         name.removeprefix(prefix): value
         for name, value in state_dict.items()

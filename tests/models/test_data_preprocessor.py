@@ -72,6 +72,20 @@ def test_unknown_modality_is_refused():
         preprocessor(modality='dsm')
 
 
+def test_the_optical_image_alone_is_one_modality():
+    options = dict(mean=[1.0, 2.0, 3.0], std=[1.0, 2.0, 4.0], modality_channels=(3, 0))
+    data = batch(count=1)
+    data['inputs'] = [image[:3] for image in data['inputs']]
+    for modality in ('both', 'rgb'):
+        inputs = preprocessor(**options, modality=modality)(data, training=True)['inputs']
+        assert inputs.shape[1] == 3
+        assert inputs.flatten(2).any(dim=2).all()
+    with pytest.raises(ValueError, match=r"modality='aux', but the model has none .*\(3, 0\)"):
+        preprocessor(**options, modality='aux')
+    with pytest.raises(ValueError, match=r'modality_channels=\(3, 0\); it masks one of two'):
+        preprocessor(**options, mcrm=dict(ratio=0.25))
+
+
 def test_modality_of_a_built_model_is_selected_under_its_wrappers():
     model = MODELS.build(tiny_model())
     views = MODELS.build(dict(type='SegTTAModel', module=model))

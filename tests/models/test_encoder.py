@@ -31,7 +31,7 @@ def test_weights_count_as_given_only_when_every_tensor_came():
 
 
 @pytest.mark.parametrize('prefix', ['', 'backbone.'])
-def test_configured_weights_are_placed_with_the_prefix_named_or_found(tmp_path, prefix):
+def test_configured_weights_are_loaded_with_the_prefix_named_or_found(tmp_path, prefix):
     vit = random_encoder(tiny_vit()).vit
     state = {f'backbone.{name}': value for name, value in vit.state_dict().items()}
     torch.save({'state_dict': {**state, 'head.fc.weight': torch.ones(2)}}, tmp_path / 'vit.pth')

@@ -103,6 +103,8 @@ def test_wrong_channels_are_refused():
         backbone()(torch.rand(1, 5, 28, 42))
     with pytest.raises(ValueError, match=r'modality_channels=\(4, 1\)'):
         backbone(modality_channels=(4, 1))
+    with pytest.raises(ValueError, match=r'modality_channels=\(3, 0\); .* at least 1'):
+        backbone(modality_channels=(3, 0))
 
 
 @pytest.mark.parametrize('taps', [(0, 4), (1, 1), ()])

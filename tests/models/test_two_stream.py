@@ -67,6 +67,8 @@ def test_channels_that_no_backbone_takes_are_refused():
         TwoStream(BACKBONE, modality_channels=(3, 2))
     with pytest.raises(ValueError, match=r'take 3 optical .*set in_channels=4 in backbone'):
         TwoStream(BACKBONE, modality_channels=(4, 1))
+    with pytest.raises(ValueError, match='runs two images: for the optical one alone'):
+        TwoStream(BACKBONE, modality_channels=(3, 0))
 
 
 def test_shared_backbone_cannot_differ_for_the_auxiliary_image():
