@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,45 +81,41 @@ def test_checkpoints_are_never_read_as_code():
                 assert getattr(node.value, 'value', None) is True, path
 
 
-def documented_arguments(source: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Name, arguments and documented arguments of each class and function with an Args section."""
+def arguments_of(node: ast.ClassDef | ast.FunctionDef) -> dict[str, bool] | None:
+    """Arguments of a function or a class and whether each has to be documented.
+
+    Those of a record are its fields; None are those of a class that inherits them.
+    """
+    if isinstance(node, ast.ClassDef):
+        inits = [part for part in node.body if getattr(part, 'name', '') == '__init__']
+        if not inits:
+            marks = ' '.join(map(ast.unparse, [*node.decorator_list, *node.bases]))
+            if 'dataclass' not in marks and 'NamedTuple' not in marks:
+                return None
+            fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+            return {part.target.id: 'field(' not in ast.unparse(part) for part in fields}
+        node = inits[0]
+    names = dict.fromkeys((a.arg for a in (*node.args.args, *node.args.kwonlyargs)), True)
+    rest = {'*': node.args.vararg, '**': node.args.kwarg}
+    names |= {f'{stars}{given.arg}': False for stars, given in rest.items() if given}
+    return {name: needed for name, needed in names.items() if name not in ('self', 'cls')}
+
+
+def wrongly_documented(source: str) -> list[str]:
+    """What a source documents although it is no argument, or does not document although it is."""
+    wrong = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
         doc = inspect.cleandoc(ast.get_docstring(node) or '')
         section = re.search(r'^Args:\n((?: {4}.*\n?|\n)+)', doc, re.MULTILINE)
         arguments = arguments_of(node)
-        if section is not None and arguments is not None:
-            documented = re.findall(r'^ {4}(\*{0,2}\w+):', section[1], re.MULTILINE)
-            yield node.name, arguments, documented
-
-
-def arguments_of(node: ast.ClassDef | ast.FunctionDef) -> list[str] | None:
-    """Arguments of a function or a class, which are a record's fields; None if inherited."""
-    if isinstance(node, ast.ClassDef):
-        inits = [part for part in node.body if getattr(part, 'name', '') == '__init__']
-        if not inits:
-            record = {'dataclass', 'NamedTuple'} & {
-                name.id for part in (*node.decorator_list, *node.bases)
-                for name in ast.walk(part) if isinstance(name, ast.Name)
-            }  # fmt: skip
-            fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
-            fields = [part.target.id for part in fields if 'field(' not in ast.unparse(part)]
-            return fields if record else None
-        node = inits[0]
-    names = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
-    names += [f'*{node.args.vararg.arg}'] if node.args.vararg else []
-    names += [f'**{node.args.kwarg.arg}'] if node.args.kwarg else []
-    return [name for name in names if name not in ('self', 'cls')]
-
-
-def wrongly_documented(source: str) -> list[str]:
-    """What a source documents although it is no argument, or does not document although it is."""
-    wrong = []
-    for owner, signature, documented in documented_arguments(source):
-        ghosts = [name for name in documented if name not in signature]
-        absent = [n for n in signature if n not in documented and not n.startswith('*')]
-        wrong += [f'{owner}: {name}' for name in (*ghosts, *absent)]
+        if section is None or arguments is None:
+            continue
+        documented = re.findall(r'^ {4}(\*{0,2}\w+):', section[1], re.MULTILINE)
+        ghosts = [name for name in documented if name not in arguments]
+        absent = [name for name, needed in arguments.items() if needed and name not in documented]
+        wrong += [f'{node.name}: {name}' for name in (*ghosts, *absent)]
     return wrong
 
 
