@@ -22,6 +22,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11,<3.13',
     packages=find_packages(include=['mobanet_mmseg', 'mobanet_mmseg.*']),
+    package_data={'mobanet_mmseg.conversion': ['dronedeploy_scenes.txt']},
     install_requires=requirements('runtime'),
     extras_require={
         'lite': requirements('lite'),

@@ -61,7 +61,7 @@ def test_the_conversion_of_an_archive_names_a_place_without_permission(folder):
     write_potsdam_folders(folder / 'archive')
     (folder / 'out').mkdir()
     (folder / 'out').chmod(0o500)
-    with no_root(), pytest.raises(OSError, match=r'out cannot be written into .*[Pp]ermission'):
+    with no_root(), pytest.raises(OSError, match=r'out could not be written .*[Pp]ermission'):
         isprs.convert('potsdam', folder / 'archive', folder / 'out')
     assert list((folder / 'out').iterdir()) == []
 

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from rich.progress import wrap_file
 
+from mobanet_mmseg.writing import reporting
+
 SIDECARS = ('.tfw', '.tifw', '.wld', '.prj')  # where GDAL finds a place that a TIFF does not state
 LOCAL_HEADER = 30  # bytes before the name in a zip
 
@@ -59,8 +61,8 @@ class Member:
         try:
             for name in (self.path, *sorted(beside)):
                 unpacked.append(scratch / PurePosixPath(name).name)
-                with unpack(self.archive, self.archive.getinfo(name), self.place) as packed:
-                    save(packed, unpacked[-1])
+                with _unpacking(self.archive, self.archive.getinfo(name), self.place) as packed:
+                    _save(packed, unpacked[-1])
             yield unpacked[0]
         finally:
             for path in unpacked:
@@ -95,23 +97,19 @@ def find_members(
         )
     with ExitStack() as stack:
         finder = _Finder(scratch, frozenset(names), frozenset(skip), stack)
-        if source.is_dir():
-            finder.look_into_folder(source)
-        else:
-            finder.look_into_file(source, ())
-        yield finder.found
+        yield list(finder.in_folder(source) if source.is_dir() else finder.in_file(source, ()))
 
 
+@dataclass(frozen=True)
 class _Finder:
-    """Collects the members; keeps the zips open on a stack."""
+    """Finds the members; keeps the zips open on a stack."""
 
-    def __init__(
-        self, scratch: Path, names: frozenset[str], skip: frozenset[str], stack: ExitStack
-    ) -> None:
-        self.scratch, self.names, self.skip, self.stack = scratch, names, skip, stack
-        self.found: list[Member] = []
+    scratch: Path
+    names: frozenset[str]
+    skip: frozenset[str]
+    stack: ExitStack
 
-    def look_into_folder(self, source: Path) -> None:
+    def in_folder(self, source: Path) -> Iterator[Member]:
         seen = set()
         for root, folders, files in os.walk(source, followlinks=True):
             folder = Path(root)
@@ -121,26 +119,23 @@ class _Finder:
                 continue
             seen.add(folder.resolve())
             parents = tuple(reversed((source.name, *folder.relative_to(source).parts)))
-            for name in sorted(files):
-                path = folder / name
-                if name.lower() in self.names and path.is_file():
-                    stat = path.stat()
-                    stamp = (name, stat.st_size, stat.st_mtime_ns)
-                    self.found.append(
-                        Member(name, parents, str(path), stamp, stat.st_mtime_ns, str(path))
-                    )
-                elif name.lower().endswith('.zip'):
-                    self.look_into_file(path, parents)
+            for path in (folder / name for name in sorted(files)):
+                if path.name.lower() in self.names and path.is_file():
+                    time = path.stat().st_mtime_ns
+                    stamp = (path.name, path.stat().st_size, time)
+                    yield Member(path.name, parents, str(path), stamp, time, str(path))
+                elif path.suffix.lower() == '.zip':
+                    yield from self.in_file(path, parents)
 
-    def look_into_file(self, path: Path, parents: tuple[str, ...]) -> None:
-        if not self.skips(path.name):
+    def in_file(self, path: Path, parents: tuple[str, ...]) -> Iterator[Member]:
+        if not self._skips(path.name):
             file = self.stack.enter_context(path.open('rb'))
-            self.look_into_zip(file, str(path), parents, path.stat().st_mtime_ns)
+            yield from self._in_zip(file, str(path), parents, path.stat().st_mtime_ns)
 
-    def look_into_zip(
+    def _in_zip(
         self, file: BinaryIO, place: str, parents: tuple[str, ...], mtime_ns: int
-    ) -> int:
-        """Look for members in an open zip and those in it; give how many were found."""
+    ) -> Iterator[Member]:
+        """Find members in an open zip and those in it."""
         try:
             archive = self.stack.enter_context(zipfile.ZipFile(file))
         except (zipfile.BadZipFile, OSError) as error:
@@ -148,59 +143,41 @@ class _Finder:
                 f'{place} cannot be read as a zip ({error}): it is truncated or no zip; download '
                 'it again, or take it away if it does not belong to the archive.'
             ) from error
-        before = len(self.found)
         parents = (PurePosixPath(place).stem, *parents)
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
             path = PurePosixPath(info.filename)
             inside, folders = f'{place}/{path}', (*reversed(path.parent.parts), *parents)
             if path.name.lower() in self.names:
                 stamp = (path.name, info.file_size, info.CRC)
-                self.found.append(
-                    Member(path.name, folders, inside, stamp, mtime_ns, info.filename, archive)
-                )
-            elif path.suffix.lower() == '.zip' and not self.skips(path.name):
-                self.look_into_nested(file, archive, info, inside, folders, mtime_ns)
-        return len(self.found) - before
+                yield Member(path.name, folders, inside, stamp, mtime_ns, info.filename, archive)
+            elif path.suffix.lower() == '.zip' and not self._skips(path.name):
+                with _unpacking(archive, info, inside) as packed:  # checks its header
+                    if info.compress_type == zipfile.ZIP_STORED:
+                        inner, unpacked = _stored(file, info), None
+                    else:
+                        inner, unpacked = self._unpacked(packed, info, inside)
+                members = list(self._in_zip(inner, inside, folders, mtime_ns))
+                yield from members
+                if unpacked is not None and not members:
+                    inner.close()
+                    unpacked.unlink()
 
-    def look_into_nested(
-        self,
-        file: BinaryIO,
-        archive: zipfile.ZipFile,
-        info: zipfile.ZipInfo,
-        place: str,
-        parents: tuple[str, ...],
-        mtime_ns: int,
-    ) -> None:
-        with unpack(archive, info, place) as packed:  # reads and checks the header only
-            if info.compress_type == zipfile.ZIP_STORED:
-                inner = self.stack.enter_context(_stored(file, info))
-                self.look_into_zip(inner, place, parents, mtime_ns)
-                return
-            path = self.scratch / f'{len(list(self.scratch.iterdir()))}.zip'
-            title = f'Unpacking {PurePosixPath(place).name}'
-            with wrap_file(packed, info.file_size, description=title) as shown:
-                save(shown, path)
-        inner = self.stack.enter_context(path.open('rb'))
-        if not self.look_into_zip(inner, place, parents, mtime_ns):
-            inner.close()
-            path.unlink()
+    def _unpacked(
+        self, packed: BinaryIO, info: zipfile.ZipInfo, place: str
+    ) -> tuple[BinaryIO, Path]:
+        path = self.scratch / f'{len(list(self.scratch.iterdir()))}.zip'
+        title = f'Unpacking {PurePosixPath(place).name}'
+        with wrap_file(packed, info.file_size, description=title) as shown:
+            _save(shown, path)
+        return self.stack.enter_context(path.open('rb')), path
 
-    def skips(self, name: str) -> bool:
+    def _skips(self, name: str) -> bool:
         return name.lower().removesuffix('.zip') in self.skip
 
 
 @contextmanager
-def unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Iterator[BinaryIO]:
-    """Open a member of a zip; what is wrong with it while it is read becomes one sentence.
-
-    Args:
-        archive: The open zip.
-        info: The member.
-        place: Where it is, for the message.
-
-    Raises:
-        ValueError: If it is damaged, encrypted or packed in an unknown way.
-    """
+def _unpacking(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Iterator[BinaryIO]:
+    """Open a member of a zip; what is wrong with it while it is read becomes one sentence."""
     try:
         with archive.open(info) as packed:
             yield packed
@@ -212,28 +189,14 @@ def unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Itera
         ) from error
 
 
-def save(packed: BinaryIO, path: Path) -> None:
-    """Copy an open file to disk.
-
-    Args:
-        packed: What to copy.
-        path: Where to.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    try:
-        with path.open('wb') as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
-    except OSError as error:
-        raise OSError(
-            f'{path} could not be written ({error.strerror or error}): check the free space and '
-            'the permissions there, or choose another place.'
-        ) from error
+def _save(packed: BinaryIO, path: Path) -> None:
+    """Copy an open file to disk."""
+    with reporting(path), path.open('wb') as file:
+        shutil.copyfileobj(packed, file, 1 << 20)
 
 
 def _stored(file: BinaryIO, info: zipfile.ZipInfo) -> io.BufferedReader:
-    """Open a stored member where it lies in its zip, so that it can be read from anywhere."""
+    """Open a stored member where it lies, so that it can be read from anywhere at once."""
     file.seek(info.header_offset)
     header = file.read(LOCAL_HEADER)
     name, extra = (int.from_bytes(header[at : at + 2], 'little') for at in (26, 28))
@@ -242,7 +205,11 @@ def _stored(file: BinaryIO, info: zipfile.ZipInfo) -> io.BufferedReader:
 
 
 class _Slice(io.RawIOBase):
-    """Some bytes of an open file, as a file of their own."""
+    """Some bytes of an open file, as a file of their own.
+
+    zipfile's own file of a member reads again from its start whenever it goes back, and a copy of
+    what an archive stores would cost its size, some GB, at each run.
+    """
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self.file, self.start, self.size, self.position = file, start, size, 0

@@ -1,21 +1,23 @@
-"""Writes the `_base_` file by which a config reads converted tiles."""
+"""Writes the `_base_` file by which a config reads converted tiles.
+
+It inherits nothing, so that it works wherever its folder is moved to; what it says of the reading
+is what configs/_base_/datasets/pipeline.py says.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-HEAD = '''"""{title}
+from mobanet_mmseg.classes import Classes
+
+FACTS = '''"""Tiles of an optical and an auxiliary raster.
 
 A `_base_` file: it stands where configs/_base_/datasets/multimodal.py would.
 """
+# cut from {rgb!r} and {aux!r}
 dataset_type = 'MultimodalSegDataset'
-data_root = '{{{{ fileDirname }}}}'  # the folder of this file
-'''
-LABELLED = """metainfo = dict(
-    classes={classes!r},
-    palette={palette!r})
-num_classes = len(metainfo['classes'])
-"""
-DATASET = """modality_channels = ({img_channels}, {aux_channels})
+data_root = """{{{{ fileDirname }}}}/."""[:-2]  # the folder of this file, whatever its name
+{metainfo}
+modality_channels = ({img_channels}, {aux_channels})
 dataset = dict(
     type=dataset_type,
     data_root=data_root,
@@ -23,10 +25,11 @@ dataset = dict(
     data_prefix=dict(img_path='img', aux_path='aux', seg_map_path={label_folder!r}),
     img_bands={img_bands!r},
     aux_bands={aux_bands!r},
-    aux_range={aux_range},
+    aux_range={aux_range!r},
     label_values={label_values!r})
 crop_size = ({crop_size}, {crop_size})
 
+# what the model and the hooks are told of a sample, besides its pixels
 meta_keys = ('img_path', 'seg_map_path', 'window', 'ori_shape', 'img_shape', 'flip',
              'flip_direction')
 test_pipeline = [
@@ -34,13 +37,19 @@ test_pipeline = [
     dict(type='LoadRasterAnnotations'),
     dict(type='PackSegInputs', meta_keys=meta_keys)
 ]
+# whole tiles, one at a time
 test_dataloader = dict(
     batch_size=1,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(dataset, ann_file='test.txt', test_mode=True, pipeline=test_pipeline))
-"""
+'''
+LABELLED = """metainfo = dict(
+    classes={names!r},
+    palette={palette!r})
+num_classes = len(metainfo['classes'])"""
+UNLABELLED = "metainfo = dict(classes=('class', ))  # those of the model that is to predict"
 TRAINING = """train_pipeline = [
     dict(type='LoadMultimodalRaster'),
     dict(type='LoadRasterAnnotations'),
@@ -62,43 +71,39 @@ test_evaluator = val_evaluator
 
 
 def dataset_file(
-    title: str,
-    classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
+    sources: tuple[str, str],
+    classes: Classes | None,
     img_bands: Sequence[int],
     aux_bands: Sequence[int],
-    aux_range: str,
+    aux_range: Any,
     crop_size: int,
 ) -> str:
     """Compose the text of a `_base_` file for tiles under img/, aux/ and label/ beside it.
 
     Args:
-        title: First line of the file: what the tiles were made from.
-        classes: Name of each class; none where the tiles have no labels: such a file serves tests
-            of a model that states its own.
-        palette: Red, green and blue of each class.
+        sources: Names of the optical and the auxiliary raster that the tiles were cut from.
+        classes: The classes; None where the tiles have no labels: such a file serves tests of a
+            model that states its own.
         img_bands: Bands of the optical tiles that are read.
         aux_bands: Bands of the auxiliary tiles that are read.
-        aux_range: Source text of ``aux_range``.
+        aux_range: The dataset's ``aux_range``.
         crop_size: Side of a training window, pixels.
     """
-    values: dict[str, Any] = {
-        'title': title.replace('\\', '/').replace('"', "'"),
-        'classes': tuple(classes),
-        'palette': [list(colour) for colour in palette],
-        'img_bands': tuple(img_bands),
-        'aux_bands': tuple(aux_bands),
-        'img_channels': len(img_bands),
-        'aux_channels': len(aux_bands),
-        'aux_range': aux_range,
-        'crop_size': crop_size,
-        'label_folder': 'label' if classes else None,
-        'label_values': tuple(range(len(classes))) if classes else None,
-    }
-    labelled = LABELLED if classes else UNLABELLED
-    text = ''.join(part.format_map(values) for part in (HEAD, labelled, DATASET))
-    return text + (TRAINING if classes else '')
-
-
-UNLABELLED = """metainfo = dict(classes=('class', ))  # those of the model that is to predict
-"""
+    metainfo = UNLABELLED
+    if classes is not None:
+        palette = [list(colour) for colour in classes.palette]
+        metainfo = LABELLED.format(names=classes.names, palette=palette)
+    facts = FACTS.format(
+        rgb=sources[0],
+        aux=sources[1],
+        metainfo=metainfo,
+        img_bands=tuple(img_bands),
+        aux_bands=tuple(aux_bands),
+        img_channels=len(img_bands),
+        aux_channels=len(aux_bands),
+        aux_range=aux_range,
+        crop_size=crop_size,
+        label_folder=None if classes is None else 'label',
+        label_values=None if classes is None else tuple(range(len(classes))),
+    )
+    return facts + ('' if classes is None else TRAINING)

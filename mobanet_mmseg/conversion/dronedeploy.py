@@ -5,43 +5,47 @@ https://github.com/dronedeploy/dd-ml-segmentation-benchmark
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
-from mobanet_mmseg.conversion.dronedeploy_scenes import LABEL, Scene, find_scenes
-from mobanet_mmseg.conversion.legends import Legend, parse_legend
-from mobanet_mmseg.conversion.raster_pair import MIN_SIDE, Report
-from mobanet_mmseg.conversion.splitting import PixelWindow, cut
-from mobanet_mmseg.conversion.tiles import FOLDERS, Cutout, Cutter, RasterPair
+from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.conversion.cutting import (
+    FOLDERS,
+    Cutout,
+    Cutter,
+    cut,
+    report_of,
+    write_splits,
+)
+from mobanet_mmseg.conversion.labels import parse_codes
+from mobanet_mmseg.conversion.raster_pair import MIN_SIDE
+from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
-from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
 from mobanet_mmseg.rasters.files import close_rasters
+from mobanet_mmseg.rasters.grids import check_overlap, check_sizes, same_size
 from mobanet_mmseg.rasters.warping import (
-    bounds_of,
-    check_crs,
-    check_overlap,
+    WarpedRaster,
     float_type,
-    read_warped,
-    warped_values,
+    value_options,
 )
 from mobanet_mmseg.rasters.windows import (
-    MAX_EDGE,
     RasterInfo,
     check_bands,
-    check_sizes,
     read_info,
     read_window,
 )
-from mobanet_mmseg.writing import check_folder, whole_folder, write_text
+from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.writing import check_folder, whole_folder
 
-LEGEND: Legend = parse_legend(
+ORTHO, ELEVATION, LABEL = '-ortho.tif', '-elev.tif', '-label.png'
+CODES = parse_codes(
     'color',
     [
         'building=230,25,75',
@@ -58,6 +62,68 @@ WRITTEN = {*FOLDERS, *(f'{split}.txt' for split in SPLITS)}
 STRIP = 256  # rows of a label that are in memory in colours: a PNG is read from its top
 # No land lies outside of this, metres: such a value is a 'no data' that the file does not name.
 LOWEST, HIGHEST = -500.0, 9000.0
+
+HeightReader = Callable[[Window], np.ndarray]
+
+
+class Scene(NamedTuple):
+    """The files of one scene.
+
+    Args:
+        name: What their names begin with.
+        split: The benchmark's split that it is in.
+        ortho: Optical raster.
+        elevation: Heights, metres.
+        label: Classes in colours, on the optical raster's pixels.
+    """
+
+    name: str
+    split: str
+    ortho: Path
+    elevation: Path
+    label: Path
+
+
+def benchmark_split() -> dict[str, str]:
+    """Which scenes validate and test in the benchmark; all others train."""
+    text = Path(__file__).with_name('dronedeploy_scenes.txt').read_text(encoding='utf-8')
+    pairs = [line.split() for line in text.splitlines() if not line.startswith('#')]
+    return {name: split for split, name in pairs}
+
+
+def find_scenes(source: Path) -> list[Scene]:
+    """Find the scenes of an unpacked download.
+
+    Args:
+        source: Its folder, or the one around it.
+
+    Raises:
+        FileNotFoundError: If there are none, or one lacks its elevation or label.
+    """
+    roots = [source, source / 'dataset-medium', source / 'dataset-sample']
+    root = next((root for root in roots if (root / 'images').is_dir()), None)
+    orthos = [] if root is None else sorted((root / 'images').glob(f'*{ORTHO}'))
+    if not orthos:
+        raise FileNotFoundError(
+            f'{source} holds no images/*{ORTHO}: give the folder with images, elevations and '
+            'labels that the download (dataset-medium.tar.gz) unpacks to.'
+        )
+    # the README says 'elevation', the download has 'elevations'
+    heights = root / ('elevations' if (root / 'elevations').is_dir() else 'elevation')
+    splits = benchmark_split()
+    scenes = []
+    for ortho in orthos:
+        name = ortho.name.removesuffix(ORTHO)
+        files = ortho, heights / (name + ELEVATION), root / 'labels' / (name + LABEL)
+        scenes.append(Scene(name, splits.get(name, 'train'), *files))
+    missing = [path for scene in scenes for path in scene[2:] if not path.is_file()]
+    if missing:
+        shown = ', '.join(map(str, missing[:8])) + (', ...' if len(missing) > 8 else '')
+        raise FileNotFoundError(
+            f'{len(missing)} files of {len(scenes)} scenes are missing: {shown}; unpack the '
+            'download again, or move the orthos of these scenes away.'
+        )
+    return scenes
 
 
 class SceneLabels:
@@ -84,24 +150,22 @@ class SceneLabels:
         self.off_palette: Counter = Counter()
         for row in range(0, grid.height, STRIP):
             rows = min(STRIP, grid.height - row)
-            pixels = read_window(path, (1, 2, 3), (row, 0, rows, grid.width), shape)
-            classes = classes_of(pixels, LEGEND.lookup)
+            pixels = read_window(path, (1, 2, 3), Window(row, 0, rows, grid.width), shape)
+            classes = classes_of(pixels, CODES.lookup)
             unknown = classes == UNKNOWN
             colours, counts = np.unique(pixels[unknown], axis=0, return_counts=True)
-            self.off_palette.update(
-                dict(zip(map(tuple, colours.tolist()), counts.tolist(), strict=True))
-            )
+            for colour, count in zip(colours.tolist(), counts.tolist(), strict=True):
+                self.off_palette[tuple(colour)] += count
             classes[unknown] = IGNORE_INDEX
             self.indices[row : row + rows] = classes
 
-    def read(self, window: PixelWindow) -> np.ndarray:
+    def read(self, window: Window) -> np.ndarray:
         """Give (h, w) uint8 class indices, 255 where there is no label.
 
         Args:
-            window: (row, col, height, width), pixels.
+            window: Window of the optical raster.
         """
-        row, col, height, width = window
-        return self.indices[row : row + height, col : col + width].copy()
+        return self.indices[window.rows, window.cols].copy()
 
 
 def convert(
@@ -132,24 +196,31 @@ def convert(
         raise ValueError(f'Got tiles of {tile} pixels: give 1 or more.')
     check_folder(out, WRITTEN, 'test.txt', overwrite)
     scenes = find_scenes(source)
-    off_palette: dict[str, Counter] = {}
     splits: dict[str, list[Cutout]] = {split: [] for split in SPLITS}
     dropped: Counter = Counter()
+    off_palette: list[str] = []
     with warnings.catch_warnings(), whole_folder(out) as folder:
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # gone by the pixels
         for scene in track(scenes, 'Cutting the scenes'):
-            cutter, unknown = _cut_scene(scene, folder, tile)
+            cutter, colours = _cut_scene(scene, folder, tile)
             splits[scene.split] += cutter.written.values()
             dropped += cutter.dropped
-            if unknown:
-                off_palette[scene.name] = unknown
+            off_palette += _off_palette(scene, colours)
             close_rasters()
-        for split, cutouts in splits.items():
-            names = ''.join(f'{cutout.name}\n' for cutout in cutouts)
-            write_text(folder / f'{split}.txt', names)
+        write_splits(folder, splits)
         if not any(splits.values()):
             raise ValueError(f'No tile of the scenes in {source} is left: {dict(dropped)}.')
-    return _report(out, scenes, splits, dropped, off_palette)
+    counts = Counter(scene.split for scene in scenes)
+    return report_of(
+        out,
+        CODES.classes,
+        splits,
+        dropped,
+        'tile',
+        notes=['scenes: ' + ', '.join(f'{counts[split]} {split}' for split in SPLITS)],
+        warnings=off_palette,
+        advice='its scenes have none, or are not there',
+    )
 
 
 def _cut_scene(scene: Scene, folder: Path, tile: int) -> tuple[Cutter, Counter]:
@@ -161,10 +232,9 @@ def _cut_scene(scene: Scene, folder: Path, tile: int) -> tuple[Cutter, Counter]:
             f'{aux.path} has {aux.count} bands; an elevation has 1: download it again.'
         )
     labels = SceneLabels(scene.label, grid)
-    pair = RasterPair(grid.path, aux.path, str(scene.label), LEGEND, None, (1, 2, 3), (1,))
     side = min(tile, grid.height, grid.width)
     with _heights(grid, aux) as read_aux:
-        cutter = Cutter(folder, pair, grid, aux, read_aux, labels)
+        cutter = Cutter(folder, grid, aux, (1, 2, 3), read_aux, labels, CODES.classes)
         for part in cut(grid.height, grid.width, side, min(MIN_SIDE, side)):
             cutter.write(part)
     for part, cutout in list(cutter.written.items()):
@@ -173,72 +243,39 @@ def _cut_scene(scene: Scene, folder: Path, tile: int) -> tuple[Cutter, Counter]:
     return cutter, labels.off_palette
 
 
+def _off_palette(scene: Scene, colours: Counter) -> list[str]:
+    if not colours:
+        return []
+    (colour, most), *_ = colours.most_common(1)
+    return [
+        f'{scene.label.name} holds {colours.total()} pixels of {len(colours)} colours that no '
+        f'class has, most often {colour} ({most}); they are no label'
+    ]
+
+
 @contextmanager
-def _heights(grid: RasterInfo, aux: RasterInfo) -> Iterator[partial]:
+def _heights(grid: RasterInfo, aux: RasterInfo) -> Iterator[HeightReader]:
     """Give how heights of a window are read: by their places, or by their pixels."""
-    if _has_place(grid) and _has_place(aux):
-        check_crs(aux.path, aux.crs, grid)
-        check_overlap(aux.path, aux.crs, bounds_of(aux), grid)
-        with warped_values(aux, grid, Resampling.bilinear) as vrt:
-            yield partial(_on_land, partial(read_warped, vrt))
+    if all(not info.transform.is_identity and info.crs is not None for info in (grid, aux)):
+        check_overlap(aux, grid)
+        options = value_options(aux, grid, Resampling.bilinear)
+        with WarpedRaster(aux, grid, (1,), options) as warped:
+            yield lambda window: _on_land(warped.read(window))
         return
-    if max(abs(aux.height - grid.height), abs(aux.width - grid.width)) > MAX_EDGE:
+    shape = (grid.height, grid.width)
+    if not same_size(aux, shape):
         raise ValueError(
             f'{aux.path} has {aux.height} x {aux.width} pixels and {grid.path} {grid.height} x '
             f'{grid.width}, and they do not both say where they lie, by which one could be warped '
             'onto the other: download both again.'
         )
-    yield partial(_on_land, partial(_read_pixels, aux, (grid.height, grid.width)))
+    dtype = float_type(aux)
+    yield lambda window: _on_land(
+        read_window(aux.path, (1,), window, shape, nodata_to_nan=True).astype(dtype, copy=False)
+    )
 
 
-def _has_place(info: RasterInfo) -> bool:
-    return not info.transform.is_identity and info.crs is not None
-
-
-def _read_pixels(
-    aux: RasterInfo, shape: tuple[int, int], bands: Sequence[int], window: PixelWindow
-) -> np.ndarray:
-    values = read_window(aux.path, bands, window, shape, nodata_to_nan=True)
-    return np.moveaxis(values, -1, 0).astype(float_type(aux), copy=False)
-
-
-def _on_land(read: partial, bands: Sequence[int], window: PixelWindow) -> np.ndarray:
-    heights = read(bands, window)
+def _on_land(heights: np.ndarray) -> np.ndarray:
     with np.errstate(invalid='ignore'):
         heights[(heights < LOWEST) | (heights > HIGHEST)] = np.nan
     return heights
-
-
-def _report(
-    out: Path,
-    scenes: Sequence[Scene],
-    splits: dict[str, list[Cutout]],
-    dropped: Counter,
-    off_palette: dict[str, Counter],
-) -> Report:
-    cutouts = [cutout for members in splits.values() for cutout in members]
-    counts = Counter(scene.split for scene in scenes)
-    notes = ['scenes: ' + ', '.join(f'{counts[split]} {split}' for split in SPLITS)]
-    for name, colours in off_palette.items():
-        (colour, most), *_ = colours.most_common(1)
-        notes.append(
-            f'WARNING: {name}{LABEL} holds {colours.total()} pixels of {len(colours)} colours that '
-            f'no class has, most often {colour} ({most}); they are no label'
-        )
-    return Report(
-        out,
-        LEGEND.classes,
-        {split: [cutout.name for cutout in members] for split, members in splits.items()},
-        dropped,
-        {
-            split: sum(
-                (cutout.pixels for cutout in members), np.zeros(len(LEGEND.classes) + 1, np.int64)
-            )
-            for split, members in splits.items()
-        },
-        sum(cutout.no_optical for cutout in cutouts),
-        sum(cutout.no_aux for cutout in cutouts),
-        "'tile'",
-        notes,
-        'its scenes have none, or are not there',
-    )

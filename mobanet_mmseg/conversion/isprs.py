@@ -6,27 +6,132 @@ https://www.isprs.org/education/benchmarks/UrbanSemLab/default.aspx
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import track
 
-from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.classes import IGNORE_INDEX, Classes
 from mobanet_mmseg.conversion.archives import Member, find_members
-from mobanet_mmseg.conversion.isprs_files import ARCHIVES, Choice, match_tiles
 from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.datasets.isprs import (
+    ISPRSArchiveDataset,
+    ISPRSPotsdamDataset,
+    ISPRSVaihingenDataset,
+    Source,
+)
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
-from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR, IGNORE_INDEX
+from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
 from mobanet_mmseg.rasters.files import close_rasters
 from mobanet_mmseg.rasters.geotiff import ROWS, TILE, Layer, open_geotiffs
+from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_statistics
-from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info, read_window
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.rasters.windows import (
+    RasterInfo,
+    check_bands,
+    read_info,
+    read_window,
+)
+from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.writing import reporting, write_text
 
+ARCHIVES: dict[str, type[ISPRSArchiveDataset]] = {
+    'potsdam': ISPRSPotsdamDataset,
+    'vaihingen': ISPRSVaihingenDataset,
+}
 MANIFEST = 'conversion.json'
 SCRATCH = '.unfinished'
+
+Found = dict[str, dict[str, Member]]  # files of each tile, by the folder they are written to
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rasters of which archive are converted.
+
+    Args:
+        archive: ``'potsdam'`` or ``'vaihingen'``.
+        optical: Which optical raster, a key of the archive's ``OPTICAL``.
+        height: Which auxiliary raster, a key of its ``HEIGHT``.
+        labels: ``'eroded'`` or ``'full'``.
+
+    Raises:
+        ValueError: If the archive has no such raster.
+    """
+
+    archive: str
+    optical: str
+    height: str
+    labels: str
+
+    def __post_init__(self) -> None:  # noqa: D105  (the class's docstring says what it raises)
+        for option, choices in (
+            ('optical', self.dataset.OPTICAL),
+            ('height', self.dataset.HEIGHT),
+            ('labels', self.dataset.LABELS),
+        ):
+            if getattr(self, option) not in choices:
+                raise ValueError(
+                    f'--{option} is {getattr(self, option)}, but {self.archive} has '
+                    f'{" and ".join(choices)} only: give one of these.'
+                )
+
+    @property
+    def dataset(self) -> type[ISPRSArchiveDataset]:
+        """The archive's names, splits and classes."""
+        return ARCHIVES[self.archive]
+
+    @property
+    def classes(self) -> Classes:
+        """The archive's classes."""
+        return Classes.of(self.dataset.METAINFO)
+
+    @property
+    def bands(self) -> dict[str, tuple[int, ...]]:
+        """Bands that are converted, by the folder they are written to."""
+        optical = self.dataset.IMG_BANDS.get(self.optical, (1, 2, 3))
+        return {'img': optical, 'aux': (1,), 'label': (1, 2, 3)}
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Where each folder that is written comes from."""
+        return {
+            'img': self.dataset.OPTICAL[self.optical],
+            'aux': self.dataset.HEIGHT[self.height],
+            'label': self.dataset.LABELS[self.labels],
+        }
+
+    @property
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """Tiles of each split."""
+        return {'train': self.dataset.TRAIN_TILES, 'test': self.dataset.TEST_TILES}
+
+    @property
+    def files(self) -> dict[str, dict[str, str]]:
+        """Per tile, the name of the file that each folder's raster comes from."""
+        names = {}
+        for tile in (*self.dataset.TRAIN_TILES, *self.dataset.TEST_TILES):
+            row, _, col = tile.partition('_')
+            names[tile] = {
+                kind: source.name.format(tile=tile, row=row, col=col)
+                for kind, source in self.sources.items()
+            }
+        return names
+
+    @property
+    def unwanted(self) -> set[str]:
+        """Folders, in lower case, that hold only what was not chosen."""
+        every = {folder for source in self.all_sources for folder in _folders(source)}
+        return every - {folder for source in self.sources.values() for folder in _folders(source)}
+
+    @property
+    def all_sources(self) -> list[Source]:
+        """Everything that the archive holds, chosen or not."""
+        tables = (self.dataset.OPTICAL, self.dataset.HEIGHT, self.dataset.LABELS)
+        return [source for table in tables for source in table.values()]
 
 
 def convert(
@@ -63,9 +168,11 @@ def convert(
     source, out = Path(source), Path(out)
     optical = optical or next(iter(ARCHIVES[archive].OPTICAL))
     choice = Choice(archive, optical, height, labels)
-    with _scratch(out) as scratch, ExitStack() as stack:
-        wanted = {name.lower() for names in choice.files.values() for name in names.values()}
-        members = stack.enter_context(find_members(source, scratch, wanted, choice.unwanted))
+    wanted = {name.lower() for names in choice.files.values() for name in names.values()}
+    with (
+        _scratch(out) as scratch,
+        find_members(source, scratch, wanted, choice.unwanted) as members,
+    ):
         found, missing = match_tiles(choice, members)
         if not found:
             names = ', '.join(kind.name for kind in choice.sources.values())
@@ -75,93 +182,149 @@ def convert(
                 'zips or folders: give the folder of the downloads, or choose other rasters by '
                 '--optical, --height and --labels.'
             )
-        report = Report(choice.dataset.METAINFO['classes'], {}, missing)
-        _convert_tiles(choice, found, out, scratch, report)
-        for split, tiles in choice.splits.items():
-            stems = ''.join(f'{tile}\n' for tile in tiles if tile in found)
-            write_text(out / split, stems)
-    return report
+        tiles, warnings = _convert_tiles(choice, found, out, scratch)
+        for split, names in choice.splits.items():
+            stems = ''.join(f'{tile}\n' for tile in names if tile in found)
+            write_text(out / f'{split}.txt', stems)
+    return _report(choice, out, tiles, missing, warnings)
+
+
+def match_tiles(choice: Choice, members: list[Member]) -> tuple[Found, dict[str, list[str]]]:
+    """Find each tile's files among the members.
+
+    Args:
+        choice: What is converted.
+        members: What was found.
+
+    Returns:
+        The files of each whole tile, and the names that each other tile lacks.
+    """
+    by_name: dict[str, list[Member]] = {}
+    for member in members:
+        by_name.setdefault(member.name.lower(), []).append(member)
+    found, missing = {}, {}
+    for tile, names in choice.files.items():
+        files = {}
+        for kind, name in names.items():
+            candidates = by_name.get(name.lower(), [])
+            ranked = [(_rank(choice, kind, member), member.place, member) for member in candidates]
+            ranked = [entry for entry in ranked if entry[0] is not None]
+            if ranked:
+                files[kind] = min(ranked, key=lambda entry: entry[:2])[-1]
+            else:
+                missing.setdefault(tile, []).append(name)
+        if tile not in missing:
+            found[tile] = files
+    return found, missing
+
+
+def _rank(choice: Choice, kind: str, member: Member) -> int | None:
+    """Say how usual a member's folder is for a source, 0 most; None if it is another source's.
+
+    Vaihingen's labels have the names of its optical rasters: there the folder decides.
+    """
+    source = choice.sources[kind]
+    same = [other for other in choice.all_sources if other.name == source.name]
+    for folder in map(str.lower, member.folders):
+        if folder in _folders(source):
+            return _folders(source).index(folder)
+        if any(folder in _folders(other) for other in same):
+            return None
+    return len(source.folders) if len(same) == 1 else None
+
+
+def _folders(source: Source) -> list[str]:
+    return [folder.rpartition('/')[2].lower() for folder in source.folders]
 
 
 def _convert_tiles(
-    choice: Choice,
-    found: dict[str, dict[str, Member]],
-    out: Path,
-    scratch: Path,
-    report: Report,
-) -> None:
-    options = {name: getattr(choice, name) for name in ('archive', 'optical', 'height', 'labels')}
-    stored = _load_manifest(out / MANIFEST, options)
+    choice: Choice, found: Found, out: Path, scratch: Path
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Convert the tiles that are not yet; give the manifest's entries, and what will not train."""
+    options = asdict(choice)
     done = {
         tile: entry
-        for tile, entry in stored.items()
+        for tile, entry in _load_manifest(out / MANIFEST, options).items()
         if tile in found and _is_complete(entry, tile, found[tile], out)
     }
     if done.keys() != found.keys():
         for split in choice.splits:  # a folder of two conversions' tiles trains nothing
-            (out / split).unlink(missing_ok=True)
+            (out / f'{split}.txt').unlink(missing_ok=True)
         # what is about to be replaced is vouched for no longer
         write_text(out / MANIFEST, json.dumps(options | {'tiles': done}))
+    warnings = []
     for tile, members in track(found.items(), f'Converting {choice.archive}'):
         if tile not in done:
             done[tile] = _convert_tile(choice, tile, members, out, scratch)
             ordered = {name: done[name] for name in found if name in done}
-            manifest = json.dumps(options | {'tiles': ordered}, indent=1)
-            write_text(out / MANIFEST, manifest)
+            write_text(out / MANIFEST, json.dumps(options | {'tiles': ordered}, indent=1))
         try:
             aux_statistics([str(out / 'aux' / f'{tile}.tif')])
         except ValueError as error:  # a tile that cannot be scaled; the others can
-            report.warnings.append(str(error))
-    report.tiles.update({tile: done[tile] for tile in found})
+            warnings.append(str(error))
+    return {tile: done[tile] for tile in found}, warnings
 
 
 def _convert_tile(
     choice: Choice, tile: str, members: dict[str, Member], out: Path, scratch: Path
 ) -> dict[str, Any]:
     """Write a tile's rasters; give its entry in the manifest."""
-    name = f'{tile}.tif'
-    bands = {
-        'img': choice.dataset.IMG_BANDS.get(choice.optical, (1, 2, 3)),
-        'aux': (1,),
-        'label': (1, 2, 3),
-    }
-    tally = np.zeros(UNKNOWN + 2, np.int64)
-    mended = []
+    tally = np.zeros(IGNORE_INDEX + 1, np.int64)
+    mended, grid = [], None
+    paths = {kind: out / kind / f'{tile}.tif' for kind in members}
     for kind, member in members.items():
         with _readable(member, scratch) as path:
             info = read_info(path)
-            check_bands(info, bands[kind])
-            if kind == 'img':
-                # the tile's place is the optical raster's: the others' are missing, or the same
-                grid = info
+            check_bands(info, choice.bands[kind])
+            # the tile's place is the optical raster's: the others' are missing, or the same
+            grid = grid or info
             check_sizes(info, grid)
-            shape = grid.height, grid.width
-            if (info.height, info.width) != shape:
+            if (info.height, info.width) != (grid.height, grid.width):
                 mended.append(kind)
-            strips = _strips(path, bands[kind], shape)
-            layer = Layer(
-                out / kind / name,
-                ('',) * len(bands[kind]),
-                info.dtype,
-                info.nodata[0],
-                layout=TILE,
-                mtime_ns=member.mtime_ns,
-            )
-            if kind == 'label':
-                strips = _class_strips(strips, choice, tally)
-                classes = Classes.of(choice.dataset.METAINFO)
-                layer = Layer(layer.path, classes=classes, layout=TILE, mtime_ns=member.mtime_ns)
-            with open_geotiffs([layer], grid) as (file,):
-                for strip in strips:
-                    file.write(np.moveaxis(strip, -1, 0))
+            _write(choice, kind, info, grid, paths[kind], member.mtime_ns, tally)
     return {
         'sources': {kind: list(member.stamp) for kind, member in members.items()},
-        'bytes': {kind: (out / kind / name).stat().st_size for kind in members},
+        'bytes': {kind: path.stat().st_size for kind, path in paths.items()},
         'mended': mended,
-        'pixels': tally[: len(choice.dataset.METAINFO['classes'])].tolist(),
+        'pixels': tally[: len(choice.classes)].tolist(),
         'ignored': int(tally[IGNORE_INDEX]),
         'off_palette': int(tally[UNKNOWN]),
     }
+
+
+def _write(
+    choice: Choice,
+    kind: str,
+    info: RasterInfo,
+    grid: RasterInfo,
+    path: Path,
+    mtime_ns: int,
+    tally: np.ndarray,
+) -> None:
+    """Write one raster of a tile; count the labels' classes into the tally."""
+    bands, shape = choice.bands[kind], (grid.height, grid.width)
+    layer = Layer(
+        path,
+        bands=('',) * len(bands),
+        dtype=info.dtype,
+        nodata=info.nodata[0],
+        layout=TILE,
+        mtime_ns=mtime_ns,
+    )
+    lookup = {colour: index for index, colour in enumerate(choice.classes.palette)}
+    lookup[IGNORE_COLOR] = IGNORE_INDEX
+    if kind == 'label':
+        layer = replace(layer, bands=('',), nodata=IGNORE_INDEX, classes=choice.classes)
+    with open_geotiffs([layer], grid) as (file,):
+        for row in range(0, grid.height, ROWS):
+            window = Window(row, 0, min(ROWS, grid.height - row), grid.width)
+            pixels = read_window(info.path, bands, window, shape)
+            if kind == 'label':
+                labels = classes_of(pixels, lookup)
+                tally += np.bincount(labels.ravel(), minlength=len(tally))
+                labels[labels == UNKNOWN] = IGNORE_INDEX
+                pixels = labels[..., None]
+            file.write(np.moveaxis(pixels, -1, 0))
 
 
 @contextmanager
@@ -177,25 +340,6 @@ def _readable(member: Member, scratch: Path) -> Iterator[Path]:
             raise ValueError(sentence) from error
         finally:
             close_rasters()
-
-
-def _strips(path: Path, bands: tuple[int, ...], shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    for row in range(0, shape[0], ROWS):
-        window = (row, 0, min(ROWS, shape[0] - row), shape[1])
-        yield read_window(path, bands, window, shape)
-
-
-def _class_strips(
-    strips: Iterator[np.ndarray], choice: Choice, tally: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Turn colours into class indices, and count each into the tally."""
-    palette = choice.dataset.METAINFO['palette']
-    lookup = {tuple(colour): index for index, colour in enumerate(palette)}
-    for colours in strips:
-        labels = classes_of(colours, {**lookup, IGNORE_COLOR: IGNORE_INDEX})
-        tally += np.bincount(labels.ravel(), minlength=len(tally))
-        labels[labels == UNKNOWN] = IGNORE_INDEX
-        yield labels[..., None]
 
 
 def _load_manifest(path: Path, options: dict[str, str]) -> dict[str, Any]:
@@ -217,20 +361,51 @@ def _is_complete(entry: dict[str, Any], tile: str, members: dict[str, Member], o
 
 @contextmanager
 def _scratch(out: Path) -> Iterator[Path]:
-    """Make the folder of what is unfinished, without what a killed conversion left of it."""
+    """Make a folder to unpack into, and remove what a killed conversion left unfinished."""
     scratch = out / SCRATCH
-    try:
+    with reporting(out):
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
-        for unfinished in (*out.glob('.*.part'), *out.glob('*/.*.part')):
+        for unfinished in (*out.glob('.*.part*'), *out.glob('*/.*.part*')):
             unfinished.unlink()
         scratch.mkdir()
-    except OSError as error:
-        raise OSError(
-            f'{out} cannot be written into ({error.strerror}): give --out a folder, new or of '
-            'your own.'
-        ) from error
     try:
         yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _report(
+    choice: Choice,
+    out: Path,
+    tiles: dict[str, dict[str, Any]],
+    missing: dict[str, list[str]],
+    warnings: list[str],
+) -> Report:
+    splits = {split: [n for n in names if n in tiles] for split, names in choice.splits.items()}
+    pixels = {split: np.zeros(len(choice.classes) + 1, np.int64) for split in splits}
+    for split, names in splits.items():
+        for entry in (tiles[name] for name in names):
+            pixels[split] += [*entry['pixels'], entry['ignored'] + entry['off_palette']]
+    mended = [f'{name} ({" and ".join(t["mended"])})' for name, t in tiles.items() if t['mended']]
+    colours = {name: tile['off_palette'] for name, tile in tiles.items() if tile['off_palette']}
+    notes = []
+    if mended:
+        notes.append(f'padded or cropped to the optical raster: {", ".join(mended)}')
+    if colours:
+        total = sum(colours.values())
+        notes.append(f'pixels off-palette, which are no label: {total} in {", ".join(colours)}')
+    return Report(
+        out,
+        choice.classes.names,
+        splits,
+        pixels,
+        {'a file is missing': len(missing)} if missing else {},
+        notes,
+        [
+            f'tile {tile} is missing: {", ".join(names)} was not found; the splits leave it out.'
+            for tile, names in missing.items()
+        ]
+        + warnings,
+        'its tiles are missing, or have none',
+    )

@@ -1,42 +1,66 @@
 """Converts an optical raster, an auxiliary one and labels, on any grids, into tiles on one grid."""
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
-from mobanet_mmseg.conversion.dataset_file import dataset_file
-from mobanet_mmseg.conversion.raster_labels import RasterLabels, open_raster_labels
-from mobanet_mmseg.conversion.splitting import Tile, apart, cut, split_blocks
-from mobanet_mmseg.conversion.tiles import (
+from mobanet_mmseg.conversion.cutting import (
     FOLDERS,
     Cutter,
-    RasterPair,
-    bands_of,
+    Tile,
+    apart,
+    cut,
+    report_of,
+    split_blocks,
+    write_splits,
 )
-from mobanet_mmseg.conversion.vector_labels import SUFFIXES, VectorLabels
+from mobanet_mmseg.conversion.dataset_file import dataset_file
+from mobanet_mmseg.conversion.labels import LabelCodes, RasterLabels
+from mobanet_mmseg.conversion.polygons import SUFFIXES, PolygonLabels
+from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import (
-    bounds_of,
-    check_crs,
+    WarpedRaster,
+    alpha_bands,
     check_no_alpha,
-    check_overlap,
-    read_warped,
-    warped_values,
+    value_options,
 )
 from mobanet_mmseg.rasters.windows import RasterInfo, check_bands, read_info
 from mobanet_mmseg.writing import check_folder, whole_folder, write_text
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
 MIN_SIDE = 256  # pixels: the window that the configs train on
+
+
+@dataclass(frozen=True)
+class RasterPair:
+    """The files of one area.
+
+    Args:
+        rgb: Optical raster; the grid of all that is written.
+        aux: Auxiliary raster, on any grid.
+        label: Raster or polygons, on any grid; None for tiles without labels.
+        codes: Which class a label means.
+        attribute: Attribute of the polygons that tells the class.
+        rgb_bands: Bands of the optical raster that are written; None is all but alpha, which
+            says what is valid.
+        aux_bands: Bands of the auxiliary raster, likewise.
+    """
+
+    rgb: str
+    aux: str
+    label: str | None = None
+    codes: LabelCodes | None = None
+    attribute: str | None = None
+    rgb_bands: Sequence[int] | None = None
+    aux_bands: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,55 +84,6 @@ class Cutting:
     gap: int = 0
     seed: int = 0
     resampling: str = 'bilinear'
-
-
-@dataclass
-class Report:
-    """What a conversion did.
-
-    Args:
-        out: Folder of the tiles.
-        classes: Name of each class.
-        splits: Names of the tiles of each split.
-        dropped: Number of tiles left out, by reason.
-        pixels: Pixels of each class, then those without a label, per split.
-        no_optical: Pixels without optical data in the tiles.
-        no_aux: Pixels without auxiliary data in the tiles.
-        aux_range: What ``aux_range`` became, as source text.
-        notes: More sentences.
-        advice: What to do where a split lacks a class.
-    """
-
-    out: Path
-    classes: tuple[str, ...]
-    splits: dict[str, list[str]]
-    dropped: Counter
-    pixels: dict[str, np.ndarray]
-    no_optical: int
-    no_aux: int
-    aux_range: str
-    notes: Sequence[str] = ()
-    advice: str = 'try another --seed, or a smaller --block'
-
-    def __str__(self) -> str:
-        """Say it in lines for a terminal."""
-        counts = ', '.join(f'{len(names)} {split}' for split, names in self.splits.items())
-        lines = [f'{self.out}: tiles: {counts}']
-        lines += [f'  left out, {reason}: {count} tiles' for reason, count in self.dropped.items()]
-        lines.append(f'  pixels without optical data: {self.no_optical} (no label there)')
-        lines.append(f'  pixels without auxiliary data: {self.no_aux}; aux_range={self.aux_range}')
-        if self.classes:
-            lines.append(f'  {"pixels":<24}' + ''.join(f'{split:>16}' for split in self.pixels))
-            for index, name in enumerate([*self.classes, 'no label']):
-                row = ''.join(f'{counts[index]:>16}' for counts in self.pixels.values())
-                lines.append(f'  {name:<24}{row}')
-            for split, counts in self.pixels.items():
-                absent = [self.classes[i] for i in np.flatnonzero(counts[:-1] == 0)]
-                if absent:
-                    missing = ', '.join(absent)
-                    lines.append(f'  WARNING: {split} has no pixel of {missing}: {self.advice}')
-        lines += [f'  {note}' for note in self.notes]
-        return '\n'.join(lines)
 
 
 def convert(
@@ -136,29 +111,35 @@ def convert(
         raise ValueError(
             f'Got resampling={cutting.resampling!r}: give one of {list(Resampling.__members__)}.'
         )
-    _check_out(out, pair, overwrite)
+    _check_places(out, pair)
+    check_folder(out, WRITTEN, 'dataset.py', overwrite)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # refused in a sentence
-        grid, aux = _check_rasters(pair)
+        grid, aux = read_info(pair.rgb), read_info(pair.aux)
+        img_bands, aux_bands = _bands(grid, pair.rgb_bands), _bands(aux, pair.aux_bands)
+        _check_rasters(grid, aux, aux_bands)
         tiles = cut(grid.height, grid.width, cutting.tile, min(cutting.min_side, cutting.tile))
         if pair.label is not None:  # an impossible split is refused before the work
             split_blocks(tiles, cutting.block, cutting.test_share, cutting.seed)
+        options = value_options(aux, grid, Resampling[cutting.resampling])
         with (
-            warped_values(aux, grid, Resampling[cutting.resampling]) as vrt,
+            WarpedRaster(aux, grid, aux_bands, options) as warped,
             _open_labels(pair, grid) as labels,
             whole_folder(out) as folder,
         ):
+            classes = None
             if labels is not None:
-                windows = [tile.window for tile in tiles]
-                labels.refuse_unknown(track(windows, 'Values of the labels'))
-            cutter = Cutter(folder, pair, grid, aux, partial(read_warped, vrt), labels)
+                labels.refuse_unknown([tile.window for tile in tiles])
+                classes = pair.codes.classes
+                if classes is None:
+                    raise ValueError(f'{pair.label} has no class: give --classes NAME=VALUE.')
+            cutter = Cutter(folder, grid, aux, img_bands, warped.read, labels, classes)
             for tile in track(tiles, 'Cutting the tiles'):
                 cutter.write(tile)
-            report = _finish(cutter, out, cutting)
-    return report
+            return _finish(cutter, out, cutting, aux_bands)
 
 
-def _check_out(out: Path, pair: RasterPair, overwrite: bool) -> None:
+def _check_places(out: Path, pair: RasterPair) -> None:
     paths = [path for path in (pair.rgb, pair.aux, pair.label) if path is not None]
     for path in paths:
         if not Path(path).exists():
@@ -170,32 +151,35 @@ def _check_out(out: Path, pair: RasterPair, overwrite: bool) -> None:
     for first, second in combinations(paths, 2):
         if Path(first).samefile(second):
             raise ValueError(f'{first} is given twice: give one file for each of the rasters.')
-    check_folder(out, WRITTEN, 'dataset.py', overwrite)
 
 
-def _check_rasters(pair: RasterPair) -> tuple[RasterInfo, RasterInfo]:
-    grid, aux = read_info(pair.rgb), read_info(pair.aux)
-    for info, bands in ((grid, pair.rgb_bands), (aux, pair.aux_bands)):
-        check_bands(info, bands_of(info, bands))
+def _bands(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
+    """The bands of a raster that are written: those that are asked for, or all but alpha."""
+    bands = {*range(1, info.count + 1)} - alpha_bands(info) if asked is None else asked
+    check_bands(info, tuple(bands))
+    return tuple(sorted(bands) if asked is None else bands)
+
+
+def _check_rasters(grid: RasterInfo, aux: RasterInfo, aux_bands: Sequence[int]) -> None:
+    for info in (grid, aux):
         if info.transform.is_identity:
             raise ValueError(
                 f'{info.path} has no georeference: write it into the file (gdal_edit -a_ullr '
                 '-a_srs), or, if the rasters lie on one grid, train on them as they are with '
                 'MultimodalSegDataset.'
             )
-    check_crs(aux.path, aux.crs, grid)
-    check_overlap(aux.path, aux.crs, bounds_of(aux), grid)
-    check_no_alpha(aux, bands_of(aux, pair.aux_bands))
-    return grid, aux
+    check_crs(aux, grid)
+    check_overlap(aux, grid)
+    check_no_alpha(aux, aux_bands)
 
 
 def _open_labels(
     pair: RasterPair, grid: RasterInfo
-) -> AbstractContextManager[RasterLabels | VectorLabels | None]:
+) -> AbstractContextManager[RasterLabels | PolygonLabels | None]:
     if pair.label is None:
         return nullcontext()
     vector = Path(pair.label).suffix.lower() in SUFFIXES
-    if pair.legend is None or vector != (pair.legend.kind == 'attribute'):
+    if pair.codes is None or vector != (pair.codes.kind == 'attribute'):
         how = (
             '--attribute FIELD with --classes NAME=VALUE'
             if vector
@@ -204,11 +188,11 @@ def _open_labels(
         kind = 'a vector file' if vector else 'a raster'
         raise ValueError(f'{pair.label} is {kind}: say what its labels mean by {how}.')
     if vector:
-        return nullcontext(VectorLabels(pair.label, pair.attribute, pair.legend, grid))
-    return open_raster_labels(pair.label, pair.legend, grid)
+        return nullcontext(PolygonLabels(pair.label, pair.attribute, pair.codes, grid))
+    return RasterLabels(pair.label, pair.codes, grid)
 
 
-def _finish(cutter: Cutter, out: Path, cutting: Cutting) -> Report:
+def _finish(cutter: Cutter, out: Path, cutting: Cutting, aux_bands: Sequence[int]) -> Report:
     """Split the tiles that were written, and write the split and ``dataset.py``."""
     tiles = list(cutter.written)
     if not tiles:
@@ -224,29 +208,16 @@ def _finish(cutter: Cutter, out: Path, cutting: Cutting) -> Report:
         for tile in {*train} - {*kept}:
             cutter.remove(tile, 'nearer to a test tile than the gap')
         splits = {'train': kept, 'test': test}
-    written, aux_range = cutter.written, cutter.aux_range()
-    names = {split: [written[tile].name for tile in members] for split, members in splits.items()}
-    for split, members in names.items():
-        write_text(cutter.folder / f'{split}.txt', ''.join(f'{name}\n' for name in members))
-    side = min(min(tile.window[2:]) for tile in splits.get('train', tiles))
-    img_bands = range(1, min(3, len(cutter.rgb_bands)) + 1)
+    cutouts = {split: [cutter.written[t] for t in members] for split, members in splits.items()}
+    write_splits(cutter.folder, cutouts)
+    aux_range = cutter.aux_range()
     text = dataset_file(
-        f'{Path(cutter.pair.rgb).name} + {Path(cutter.pair.aux).name}, cut into tiles.',
+        (Path(cutter.grid.path).name, Path(cutter.aux.path).name),
         cutter.classes,
-        cutter.pair.legend.palette if cutter.classes else (),
-        img_bands,
-        range(1, len(cutter.aux_bands) + 1),
+        range(1, min(3, len(cutter.img_bands)) + 1),
+        range(1, len(aux_bands) + 1),
         aux_range,
-        min(MIN_SIDE, side),
+        min(MIN_SIDE, *(min(t.window[2:]) for t in splits.get('train', tiles))),
     )
     write_text(cutter.folder / 'dataset.py', text)
-    return Report(
-        out,
-        cutter.classes,
-        names,
-        cutter.dropped,
-        {split: sum(written[tile].pixels for tile in members) for split, members in splits.items()},
-        sum(cutout.no_optical for cutout in written.values()),
-        sum(cutout.no_aux for cutout in written.values()),
-        aux_range,
-    )
+    return report_of(out, cutter.classes, cutouts, cutter.dropped, aux_range)

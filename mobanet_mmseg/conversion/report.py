@@ -1,53 +1,57 @@
-"""What a conversion did, as a table."""
+"""What a conversion did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
-from rich.table import Table
+import numpy as np
 
 
 @dataclass
 class Report:
-    """Counts of a conversion.
+    """What a conversion did, in lines for a terminal.
 
     Args:
-        classes: Names of the classes.
-        tiles: Per converted tile: ``mended`` (kinds of raster that were padded or cropped),
-            ``pixels`` of each class, ``ignored`` and ``off_palette`` pixels.
-        missing: Per tile that was not converted, the files that it lacks.
-        warnings: What will not train as it is, a sentence each.
+        out: Folder of the tiles.
+        classes: Name of each class; none where the tiles have no labels.
+        splits: Names of the tiles of each split.
+        pixels: Pixels of each class, then those without a label, per split.
+        dropped: Number of tiles left out, by reason.
+        notes: What else there is to know, a line each.
+        warnings: What may not train as it is, a line each.
+        advice: What to do where a split lacks a class.
     """
 
+    out: Path
     classes: Sequence[str]
-    tiles: dict[str, dict[str, Any]]
-    missing: dict[str, list[str]]
-    warnings: list[str] = field(default_factory=list)
+    splits: dict[str, list[str]]
+    pixels: dict[str, np.ndarray]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    advice: str = 'try another --seed, or a smaller --block'
 
-    def table(self) -> Table:
-        """Draw the table: tiles found, missing and mended, and pixels."""
-        tiles = self.tiles.values()
-        mended = {name: tile['mended'] for name, tile in self.tiles.items() if tile['mended']}
-        described = ', '.join(f'{name} ({" and ".join(of)})' for name, of in mended.items())
-        pixels = [sum(counts) for counts in zip(*(t['pixels'] for t in tiles), strict=True)]
-        ignored, off_palette = (sum(t[key] for t in tiles) for key in ('ignored', 'off_palette'))
-        total = max(1, sum(pixels) + ignored + off_palette)
-        noisy = [name for name, tile in self.tiles.items() if tile['off_palette']]
-        table = Table('', 'count', 'share', 'which', title='Converted')
-        table.add_row('tiles found', str(len(self.tiles)), '', '')
-        table.add_row('tiles missing', str(len(self.missing)), '', ', '.join(self.missing))
-        table.add_row('tiles mended', str(len(mended)), '', described, end_section=True)
-        rows = [*zip(self.classes, pixels, strict=True), ('ignored (black)', ignored)]
-        for name, count in rows:
-            table.add_row(f'pixels {name}', str(count), f'{count / total:.2%}', '')
-        share = f'{off_palette / total:.2%}'
-        table.add_row('pixels off-palette', str(off_palette), share, ', '.join(noisy))
-        return table
+    def __str__(self) -> str:
+        """Say it in lines."""
+        counts = ', '.join(f'{len(names)} {split}' for split, names in self.splits.items())
+        lines = [f'left out, {reason}: {count} tiles' for reason, count in self.dropped.items()]
+        lines += self.notes
+        warnings = list(self.warnings)
+        if self.classes:
+            lines += self._table()
+            for split, pixels in self.pixels.items():
+                absent = [self.classes[i] for i in np.flatnonzero(pixels[:-1] == 0)]
+                if absent:
+                    warnings.append(f'{split} has no pixel of {", ".join(absent)}: {self.advice}')
+        lines += [f'WARNING: {warning}' for warning in warnings]
+        return '\n  '.join([f'{self.out}: tiles: {counts}', *lines])
 
-    def sentences(self) -> list[str]:
-        """Say what is missing and what will not train, one line each."""
-        missing = [
-            f'tile {tile} is missing: {", ".join(names)} was not found; the splits leave it out.'
-            for tile, names in self.missing.items()
-        ]
-        return missing + self.warnings
+    def _table(self) -> list[str]:
+        """Pixels of each class in each split, and their shares."""
+        lines = [f'{"pixels":<24}' + ''.join(f'{split:>22}' for split in self.pixels)]
+        totals = [max(1, pixels.sum()) for pixels in self.pixels.values()]
+        for name, *row in zip([*self.classes, 'no label'], *self.pixels.values(), strict=True):
+            cells = zip(row, totals, strict=True)
+            counts = ''.join(f'{count:>14} {count / total:>7.2%}' for count, total in cells)
+            lines.append(f'{name:<24}{counts}')
+        return lines

@@ -1,34 +1,20 @@
 """Reads any raster on the grid of another one, window by window, so that memory is bounded."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as FileWindow
-from rasterio.windows import transform as window_transform
+from rasterio.windows import Window as RasterioWindow
 
-from mobanet_mmseg.rasters import grids
 from mobanet_mmseg.rasters.files import gdal_settings, open_raster
-from mobanet_mmseg.rasters.grids import (
-    Bounds,
-    across_grids,
-    apply,
-    bounds_of,
-    extent,
-    horizontal_crs,
-    lies_on,
-)
+from mobanet_mmseg.rasters.grids import across_grids, horizontal_crs, lies_on
 from mobanet_mmseg.rasters.windows import PixelWindow, RasterInfo
 from mobanet_mmseg.tiling.windows import Window
-
-__all__ = ['apply', 'bounds_of', 'lies_on']  # until their callers have moved
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
 MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
@@ -122,25 +108,9 @@ class WarpedRaster:
             if self.cell == CELL:
                 return read_warped(self._vrt, self.bands, window)
             # GDAL warps whole blocks of its own size: a raster of the cell's size has none larger
-            row, col, height, width = window
-            inner = FileWindow(col, row, width, height)
-            cell = {
-                'transform': window_transform(inner, self.grid.transform),
-                'height': height,
-                'width': width,
-            }
+            cell = grid_options(self.grid.crop(window))
             with WarpedVRT(self._source, **{**self._options, **cell}) as vrt:
-                return read_warped(vrt, self.bands, (0, 0, height, width))
-
-
-def check_crs(path: str, crs: CRS | None, grid: RasterInfo) -> None:
-    """See :func:`~mobanet_mmseg.rasters.grids.check_crs`."""
-    grids.check_crs(extent(path, crs, (0, 0, 1, 1)), grid)
-
-
-def check_overlap(path: str, crs: CRS | None, bounds: Bounds, grid: RasterInfo) -> None:
-    """See :func:`~mobanet_mmseg.rasters.grids.check_overlap`."""
-    grids.check_overlap(extent(path, crs, bounds), grid)
+                return read_warped(vrt, self.bands, (0, 0, window.height, window.width))
 
 
 def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
@@ -170,39 +140,6 @@ def alpha_bands(info: RasterInfo) -> set[int]:
     """
     meanings = open_raster(info.path).dataset.colorinterp
     return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
-
-
-@contextmanager
-def warped(
-    info: RasterInfo, grid: RasterInfo, resampling: Resampling, **options: Any
-) -> Iterator[WarpedVRT]:
-    """Open a raster as if it lay on another one's grid; nothing is read yet.
-
-    Args:
-        info: Header of the raster.
-        grid: Header of the raster onto whose grid it goes.
-        resampling: How its cells become the grid's.
-        **options: More options of rasterio's WarpedVRT.
-    """
-    with (
-        gdal_settings(),
-        rasterio.open(info.path) as source,
-        WarpedVRT(source, **grid_options(grid), resampling=resampling, **options) as vrt,
-    ):
-        yield vrt
-
-
-def warped_values(
-    info: RasterInfo, grid: RasterInfo, resampling: Resampling
-) -> AbstractContextManager[WarpedVRT]:
-    """Open a raster of measured values; what reads as NaN is nodata or outside of it.
-
-    Args:
-        info: Header of the raster.
-        grid: Header of the raster onto whose grid it goes.
-        resampling: How its cells become the grid's, where they are not the same ones.
-    """
-    return warped(info, grid, **value_options(info, grid, resampling))
 
 
 def value_options(info: RasterInfo, grid: RasterInfo, resampling: Resampling) -> dict[str, Any]:
@@ -266,7 +203,7 @@ def read_warped(vrt: WarpedVRT, bands: Sequence[int], window: PixelWindow) -> np
     row, col, height, width = window
     try:
         with gdal_settings():
-            return vrt.read(list(bands), window=FileWindow(col, row, width, height))
+            return vrt.read(list(bands), window=RasterioWindow(col, row, width, height))
     except RasterioError as error:
         raise ValueError(
             f'{vrt.src_dataset.name} is damaged (GDAL says: {error.__cause__ or error}): copy or '

@@ -1,5 +1,6 @@
 import runpy
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from scenes.paths import ROOT
 from scenes.rasters import write_raster
 from scenes.toy import train_toy
 
-from mobanet_mmseg.conversion.dronedeploy import LEGEND, convert
-from mobanet_mmseg.conversion.dronedeploy_scenes import TEST_SCENES, VAL_SCENES, find_scenes
+from mobanet_mmseg.conversion.dronedeploy import CODES, benchmark_split, convert, find_scenes
 
 TOOL = ROOT / 'tools' / 'dataset_converters' / 'dronedeploy.py'
 CONFIG = ROOT / 'configs' / 'mobanet' / 'dronedeploy_dinov2_b.py'
@@ -69,18 +69,19 @@ def stems(out, split):
 
 
 def test_the_classes_are_the_colours_of_the_readme_and_magenta_is_none():
-    assert LEGEND.classes == ('building', 'clutter', 'vegetation', 'water', 'ground', 'car')
-    assert LEGEND.palette == tuple(map(tuple, COLOURS.tolist()))
-    assert LEGEND.lookup[IGNORE] == 255
+    classes = CODES.classes
+    assert classes.names == ('building', 'clutter', 'vegetation', 'water', 'ground', 'car')
+    assert classes.palette == tuple(map(tuple, COLOURS.tolist()))
+    assert CODES.lookup[IGNORE] == 255
     dataset = Config.fromfile(CONFIG).train_dataloader.dataset
-    assert tuple(dataset.metainfo.classes) == LEGEND.classes
+    assert tuple(dataset.metainfo.classes) == classes.names
     assert dataset.metainfo.palette == COLOURS.tolist()
 
 
 def test_the_split_has_thirty_scenes_to_validate_and_thirty_to_test():
-    assert len(VAL_SCENES) == len(TEST_SCENES) == 30
-    assert not VAL_SCENES & TEST_SCENES
-    assert VAL in VAL_SCENES and TEST in TEST_SCENES and TRAIN not in VAL_SCENES | TEST_SCENES
+    split = benchmark_split()
+    assert Counter(split.values()) == {'val': 30, 'test': 30}
+    assert (split[VAL], split[TEST], split.get(TRAIN)) == ('val', 'test', None)
 
 
 def test_tiles_hold_the_pixels_of_their_scene_and_each_scene_is_in_its_split(tmp_path, monkeypatch):
@@ -148,7 +149,7 @@ def test_heights_that_are_none_are_nodata_and_tiles_without_any_are_left_out(tmp
         f'{TRAIN}-ortho_r001_c000',
     ]
     assert len(list((tmp_path / 'out' / 'label').iterdir())) == 2
-    assert report.no_aux == 4
+    assert 'pixels without auxiliary data: 4;' in str(report)
     heights = read(tmp_path / 'out', 'aux', TRAIN, 0, 0)[..., 0]
     assert heights[0, :4].tolist() == [-9999] * 4
     np.testing.assert_array_equal(heights[1:], elev[1:30, :30])

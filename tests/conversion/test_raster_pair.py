@@ -1,4 +1,3 @@
-import json
 import runpy
 import shutil
 import sys
@@ -9,47 +8,35 @@ import rasterio
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
+from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_points
-from scenes.pairs import EAST, NORTH, SHAPE, SMALL, heights, optical, place
+from scenes.pairs import (
+    EAST,
+    NORTH,
+    SHAPE,
+    SMALL,
+    heights,
+    optical,
+    place,
+    square,
+    write_polygons,
+)
 from scenes.paths import ROOT
 from scenes.rasters import write_raster
 from scenes.toy import toy
 
-from mobanet_mmseg.conversion.legends import parse_legend
+from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
+from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
+from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.tiling.windows import Window
 
 
 def labels(tmp_path, pixels, transform=None, **profile):
     return str(
         write_raster(tmp_path / 'label.tif', pixels, transform=transform or place(), **profile)
     )
-
-
-def polygons(tmp_path, *features, name='label.geojson', crs='urn:ogc:def:crs:EPSG::32633'):
-    """A GeoJSON of (corners in metres east and south, properties)."""
-    content = dict(
-        type='FeatureCollection',
-        features=[
-            dict(
-                type='Feature',
-                properties=properties,
-                geometry=dict(
-                    type='Polygon',
-                    coordinates=[[(EAST + x, NORTH - y) for x, y in [*corners, corners[0]]]],
-                ),
-            )
-            for corners, properties in features
-        ],
-    )
-    if crs:
-        content['crs'] = dict(type='name', properties=dict(name=crs))
-    (tmp_path / name).write_text(json.dumps(content))
-    return str(tmp_path / name)
-
-
-def square(left, top, right, bottom):
-    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def mosaic(out, folder):
@@ -83,9 +70,9 @@ def test_rasters_on_one_grid_are_cut_bit_by_bit_and_each_pixel_is_covered_once(t
     dsm = heights(tmp_path)
     codes = np.random.default_rng(2).integers(0, 3, SHAPE, np.uint8)
     label = labels(tmp_path, codes)
-    legend = parse_legend('value', ['a=2', 'b=0', 'c=1'])
+    meanings = parse_codes('value', ['a=2', 'b=0', 'c=1'])
     cutting = Cutting(tile=25, min_side=15, block=1)  # rows 25 + 15, columns 25 + 35
-    report = convert(RasterPair(rgb, dsm, label, legend), tmp_path / 'out', cutting)
+    report = convert(RasterPair(rgb, dsm, label, meanings), tmp_path / 'out', cutting)
     for folder, source in (('img', rgb), ('aux', dsm)):
         pixels, covered = mosaic(tmp_path / 'out', folder)
         assert (covered == 1).all()
@@ -140,6 +127,31 @@ def test_a_plane_in_another_crs_survives_the_warp(tmp_path):
     np.testing.assert_allclose(pixels[0], expected.reshape(SHAPE), atol=0.01)
 
 
+def test_a_warped_height_does_not_depend_on_the_tiles(tmp_path):
+    rng = np.random.default_rng(0)
+    grid = from_origin(EAST, NORTH, 3, 3)
+    rgb = write_raster(tmp_path / 'rgb.tif', np.ones((256, 256, 3), np.uint8), transform=grid)
+    # a finer raster, in another CRS, that begins within the optical one
+    (x,), (y,) = transform_points('EPSG:32633', 'EPSG:3857', [EAST + 384], [NORTH - 307])
+    roofs = np.kron(rng.uniform(100, 120, (75, 75)), np.ones((4, 4)))
+    dsm = heights(tmp_path, roofs, from_origin(x, y, 2.8, 2.8), crs='EPSG:3857', nodata=-9999)
+    pair = RasterPair(str(rgb), dsm)
+    grid, aux = read_info(rgb), read_info(dsm)
+    with WarpedRaster(aux, grid, (1,), value_options(aux, grid, Resampling.bilinear)) as raster:
+        expected = raster.read(Window(0, 0, 256, 256))[..., 0]
+    assert np.nanstd(expected) > 3 and np.isnan(expected).any()
+    for tile in (64, 250):
+        out = tmp_path / str(tile)
+        convert(pair, out, Cutting(tile=tile, min_side=6))
+        for path in (out / 'aux').iterdir():
+            with rasterio.open(path) as found:
+                corner = (found.transform.c - EAST) / 3, (NORTH - found.transform.f) / 3
+                own = np.where(found.read(1) == -9999, np.nan, found.read(1))
+            col, row = map(round, corner)
+            part = expected[row : row + own.shape[0], col : col + own.shape[1]]
+            np.testing.assert_array_equal(own, part)
+
+
 @pytest.mark.parametrize(
     'grid',
     [Affine(1, 0, EAST, 0, 1, NORTH - 40), Affine(0.8, -0.6, EAST + 30, -0.6, -0.8, NORTH)],
@@ -151,9 +163,9 @@ def test_any_optical_grid_gets_its_heights_and_polygons(tmp_path, grid):
     rows, cols = np.mgrid[:400, :400]
     x, y = (cols + 0.5) / 2 - 100, (rows + 0.5) / 2 - 100
     dsm = heights(tmp_path, 100 + 0.25 * x - 0.5 * y, place(-100, -100, 0.5))
-    label = polygons(tmp_path, (square(5, 5, 25, 25), dict(kind='a')))
-    legend = parse_legend('attribute', ['a=a'], background='rest')
-    pair = RasterPair(rgb, dsm, label, legend, 'kind')
+    label = write_polygons(tmp_path, (square(5, 5, 25, 25), dict(kind='a')))
+    meanings = parse_codes('attribute', ['a=a'], background='rest')
+    pair = RasterPair(rgb, dsm, label, meanings, 'kind')
     convert(pair, tmp_path / 'out', Cutting(tile=30, min_side=10, block=1))
     for path in (tmp_path / 'out' / 'aux').iterdir():
         with (
@@ -177,25 +189,13 @@ def test_several_aux_bands_are_kept_and_alpha_says_where_there_are_any(tmp_path)
     pair = RasterPair(optical(tmp_path), dsm)
     report = convert(pair, tmp_path / 'out', SMALL)
     pixels, _ = mosaic(tmp_path / 'out', 'aux')
-    assert report.no_aux == np.isnan(pixels[0]).sum() == 35
+    assert np.isnan(pixels[0]).sum() == 35
+    assert 'pixels without auxiliary data: 35;' in str(report)
     np.testing.assert_array_equal(pixels[:, 5:], np.moveaxis(sar[5:, :, [0, 2]], -1, 0))
     config = Config.fromfile(tmp_path / 'out' / 'dataset.py')
     assert (config.modality_channels, config.dataset.aux_bands) == ((3, 2), (1, 2))
     asked = RasterPair(pair.rgb, dsm, aux_bands=(1, 2))
     assert 'marks the band 2 as alpha' in refused(tmp_path, asked)
-
-
-def test_labels_are_warped_by_nearest_neighbour_and_end_where_they_end(tmp_path):
-    codes = np.array([[1, 2], [2, 1]], np.uint8)  # cells of 20 m: 40 x 40 of the 40 x 60 pixels
-    label = labels(tmp_path, codes, place(0, 0, 20.0))
-    legend = parse_legend('value', ['a=1', 'b=2'])
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend)
-    report = convert(pair, tmp_path / 'out', Cutting(tile=30, min_side=10, block=1))
-    pixels, _ = mosaic(tmp_path / 'out', 'label')
-    expected = np.full(SHAPE, 255)
-    expected[:, :40] = (codes - 1).repeat(20, 0).repeat(20, 1)
-    np.testing.assert_array_equal(pixels[0], expected)
-    assert sum(report.pixels.values()).tolist() == [800, 800, 800]
 
 
 def test_optical_nodata_is_no_label_and_tiles_without_data_are_left_out(tmp_path):
@@ -213,11 +213,12 @@ def test_optical_nodata_is_no_label_and_tiles_without_data_are_left_out(tmp_path
         optical(tmp_path, pixels, nodata=0),
         heights(tmp_path, dsm, nodata=-9999),
         labels(tmp_path, codes),
-        parse_legend('value', ['a=1'], ignore=['9']),
+        parse_codes('value', ['a=1'], ignore=['9']),
     )
     report = convert(pair, tmp_path / 'out', SMALL)
     assert report.dropped == {'no optical data': 1, 'no label': 1, 'no auxiliary data': 1}
-    assert (report.no_optical, report.no_aux) == (20, 1)
+    assert 'pixels without optical data: 20 (no label there)' in str(report)
+    assert 'pixels without auxiliary data: 1;' in str(report)
     assert sum(report.pixels.values()).tolist() == [3 * 400 - 20, 20]
     with rasterio.open(tmp_path / 'out/label/rgb_r001_c000.tif') as tile:
         assert (tile.read(1)[:4, :5] == 255).all()
@@ -238,7 +239,7 @@ def test_what_lies_outside_of_the_aux_raster_is_nan_where_it_has_no_nodata_value
     np.testing.assert_array_equal(pixels[0, :, 20:40], np.arange(1, 801).reshape(40, 20))
     assert np.isnan(pixels[0, :, :20]).all()
     assert np.isnan(pixels[0, :, 40:]).all()
-    assert report.no_aux == 40 * 40
+    assert 'pixels without auxiliary data: 1600;' in str(report)
 
 
 def test_flat_tiles_are_scaled_by_the_range_of_all(tmp_path):
@@ -246,7 +247,7 @@ def test_flat_tiles_are_scaled_by_the_range_of_all(tmp_path):
     dsm[:20, :20] = np.linspace(0, 12, 400).reshape(20, 20)
     pair = RasterPair(optical(tmp_path), heights(tmp_path, dsm))
     report = convert(pair, tmp_path / 'out', SMALL)
-    assert report.aux_range == '((0.0,), (12.0,))'
+    assert 'aux_range=((0.0,), (12.0,))' in str(report)
     dataset = ask(tmp_path / 'out', 'test')
     assert len(dataset) == 6
     assert dataset[3]['inputs'][3].max() == 0
@@ -260,105 +261,23 @@ def test_an_alpha_band_says_what_is_valid_unless_it_is_asked_for(tmp_path):
         rgb,
         heights(tmp_path),
         labels(tmp_path, np.ones(SHAPE, np.uint8)),
-        parse_legend('value', ['a=1']),
+        parse_codes('value', ['a=1']),
     )
-    assert convert(pair, tmp_path / 'three', SMALL).no_optical == 20
+    assert 'optical data: 20 (' in str(convert(pair, tmp_path / 'three', SMALL))
     with rasterio.open(tmp_path / 'three/img/rgb_r000_c000.tif') as tile:
         assert tile.count == 3
         assert (tile.dataset_mask() == 0).sum() == 20
-    four = RasterPair(rgb, pair.aux, pair.label, pair.legend, rgb_bands=(1, 2, 3, 4))
-    assert convert(four, tmp_path / 'four', SMALL).no_optical == 0
+    four = RasterPair(rgb, pair.aux, pair.label, pair.codes, rgb_bands=(1, 2, 3, 4))
+    assert 'optical data: 0 (' in str(convert(four, tmp_path / 'four', SMALL))
     with rasterio.open(tmp_path / 'four/img/rgb_r000_c000.tif') as tile:
         assert tile.count == 4
         assert rasterio.enums.ColorInterp.alpha not in tile.colorinterp
 
 
-def test_colours_are_classes_and_nodata_is_a_whole_colour(tmp_path):
-    colours = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 0]], np.uint8)
-    codes = np.random.default_rng(3).integers(0, 3, SHAPE)
-    label = labels(tmp_path, colours[codes], nodata=0)
-    legend = parse_legend('color', ['red=255,0,0', 'blue=0,0,255'])
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend)
-    convert(pair, tmp_path / 'out', SMALL)
-    pixels, _ = mosaic(tmp_path / 'out', 'label')
-    np.testing.assert_array_equal(pixels[0], np.array([0, 1, 255])[codes])
-    dataset = ask(tmp_path / 'out')
-    assert dataset.metainfo['palette'] == [[255, 0, 0], [0, 0, 255]]
-    assert dataset.metainfo['classes'] == ('red', 'blue')
-
-
-@pytest.mark.parametrize('background', [None, 'ground'])
-def test_polygons_are_drawn_to_the_pixel_and_later_ones_lie_above(tmp_path, background):
-    label = polygons(
-        tmp_path,
-        (square(3, 2, 33, 24), dict(kind='roof')),
-        (square(10, 5.4, 14.6, 9), dict(kind=2.0)),  # rows from 5, as centre 5.5 is inside
-        (square(50, 30, 90, 90), dict(kind='unclear')),
-    )
-    legend = parse_legend('attribute', ['roof=roof', 'hole=2'], ['unclear'], background)
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend, 'kind')
-    convert(pair, tmp_path / 'out', SMALL)
-    expected = np.full(SHAPE, 255 if background is None else 2)
-    expected[2:24, 3:33] = 0
-    expected[5:9, 10:15] = 1
-    expected[30:, 50:] = 255
-    pixels, covered = mosaic(tmp_path / 'out', 'label')
-    drawn = covered > 0  # without a background, tiles without a polygon are left out
-    np.testing.assert_array_equal(pixels[0][drawn], expected[drawn])
-    assert (drawn.all(), (expected[~drawn] == 255).all()) == (background is not None, True)
-
-
-def test_geojson_is_in_degrees_unless_it_says_otherwise(tmp_path):
-    label = polygons(tmp_path, (square(10, 10, 30, 30), dict(kind='a')))
-    content = json.loads((tmp_path / 'label.geojson').read_text())
-    del content['crs']
-    ring = content['features'][0]['geometry']['coordinates'][0]
-    x, y = transform_points('EPSG:32633', 'EPSG:4326', *zip(*ring, strict=True))
-    content['features'][0]['geometry']['coordinates'] = [list(zip(x, y, strict=True))]
-    (tmp_path / 'label.geojson').write_text(json.dumps(content))
-    legend = parse_legend('attribute', ['a=a'], background='rest')
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, legend, 'kind')
-    convert(pair, tmp_path / 'out', SMALL)
-    pixels, _ = mosaic(tmp_path / 'out', 'label')
-    expected = np.ones(SHAPE)
-    expected[10:30, 10:30] = 0
-    np.testing.assert_array_equal(pixels[0], expected)
-
-
-def test_a_geopackage_gives_what_its_geojson_gives(tmp_path):
-    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
-    label = polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='roof')))
-    with (
-        fiona.open(label) as source,
-        fiona.open(
-            tmp_path / 'label.gpkg', 'w', driver='GPKG', schema=source.schema, crs='EPSG:32633'
-        ) as copy,
-    ):
-        copy.writerecords(source)
-    legend = parse_legend('attribute', ['roof=roof'], background='rest')
-    drawn = []
-    for path in (label, str(tmp_path / 'label.gpkg')):
-        pair = RasterPair(optical(tmp_path), heights(tmp_path), path, legend, 'kind')
-        convert(pair, tmp_path / path[-4:], SMALL)
-        drawn.append(mosaic(tmp_path / path[-4:], 'label')[0])
-    np.testing.assert_array_equal(*drawn)
-
-
-def test_without_fiona_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'fiona', None)
-    (tmp_path / 'label.gpkg').write_bytes(b'SQLite')
-    legend = parse_legend('attribute', ['a=1'])
-    pair = RasterPair(
-        optical(tmp_path), heights(tmp_path), str(tmp_path / 'label.gpkg'), legend, 'k'
-    )
-    with pytest.raises(ValueError, match=r'fiona, which is not installed: pip install "mobanet'):
-        convert(pair, tmp_path / 'out', SMALL)
-
-
 def labelled(tmp_path):
     codes = np.random.default_rng(2).integers(1, 3, SHAPE, np.uint8)
-    legend = parse_legend('value', ['a=1', 'b=2'])
-    return RasterPair(optical(tmp_path), heights(tmp_path), labels(tmp_path, codes), legend)
+    files = optical(tmp_path), heights(tmp_path), labels(tmp_path, codes)
+    return RasterPair(*files, parse_codes('value', ['a=1', 'b=2']))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_another_split(tmp_path):
@@ -389,26 +308,11 @@ def test_the_dataset_file_reads_what_was_written_and_can_be_moved(tmp_path):
         np.testing.assert_array_equal(label, tile.read(1))
 
 
-def test_the_dataset_file_says_what_the_template_of_the_repository_says(tmp_path):
-    convert(labelled(tmp_path), tmp_path / 'out', SMALL)
-    ours = Config.fromfile(tmp_path / 'out' / 'dataset.py')
-    template = Config.fromfile(ROOT / 'configs/_base_/datasets/multimodal.py')
-    assert set(template) <= set(ours)
-    for key in ('train_pipeline', 'test_pipeline', 'meta_keys', 'val_evaluator'):
-        assert ours[key] == template[key]
-    for config in (ours, template):
-        for split in ('train', 'val', 'test'):
-            config[f'{split}_dataloader'].pop('dataset')
-    ours.train_dataloader.sampler.window_size = template.crop_size
-    for split in ('train', 'val', 'test'):
-        assert ours[f'{split}_dataloader'] == template[f'{split}_dataloader']
-
-
 def test_nothing_stays_after_an_error_and_overwrite_replaces_a_conversion_alone(tmp_path):
     pair = labelled(tmp_path)
     convert(pair, tmp_path / 'out', SMALL)
     before = sorted(tmp_path.rglob('*'))
-    bad = RasterPair(pair.rgb, pair.aux, pair.label, parse_legend('value', ['a=1']))
+    bad = RasterPair(pair.rgb, pair.aux, pair.label, parse_codes('value', ['a=1']))
     with pytest.raises(ValueError, match=r'no class names: 2 \(1\d\d\d pixels\)'):
         convert(bad, tmp_path / 'out', SMALL, overwrite=True)
     assert sorted(tmp_path.rglob('*')) == before
@@ -453,7 +357,7 @@ def test_a_raster_elsewhere_is_refused(tmp_path):
     dsm = heights(tmp_path, transform=place(60, 0))  # they touch
     assert 'have no overlap' in refused(tmp_path, RasterPair(optical(tmp_path), dsm))
     label = labels(tmp_path, np.ones((4, 4), np.uint8), place(0, 40))
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, parse_legend('value', ['a=1']))
+    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, parse_codes('value', ['a=1']))
     assert 'label.tif (left, bottom' in refused(tmp_path, pair)
 
 
@@ -464,82 +368,16 @@ def test_an_optical_raster_without_georeference_is_refused(tmp_path):
     assert 'has no georeference' in refused(tmp_path, RasterPair(str(rgb), heights(tmp_path)))
 
 
-def test_label_values_that_no_class_names_are_listed_with_their_counts(tmp_path):
-    codes = np.ones(SHAPE, np.uint8)
-    codes[0, :7], codes[1, :3] = 8, 5
-    files = optical(tmp_path), heights(tmp_path), labels(tmp_path, codes)
-    sentence = refused(tmp_path, RasterPair(*files, parse_legend('value', ['a=1'])))
-    assert '8 (7 pixels), 5 (3 pixels);' in sentence
-    legend = parse_legend('value', ['a=1'], ignore=['other'])
-    report = convert(RasterPair(*files, legend), tmp_path / 'out', SMALL)
-    assert sum(report.pixels.values()).tolist() == [2390, 10]
-
-
-def test_colours_that_no_class_names_are_listed(tmp_path):
-    pixels = np.full((*SHAPE, 3), 255, np.uint8)
-    pixels[0, :2] = (1, 2, 3)
-    legend = parse_legend('color', ['white=255,255,255'])
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), labels(tmp_path, pixels), legend)
-    assert 'names: 1,2,3 (2 pixels);' in refused(tmp_path, pair)
-
-
-def test_polygons_that_cannot_be_used_are_refused(tmp_path):
-    files = optical(tmp_path), heights(tmp_path)
-    legend = parse_legend('attribute', ['a=a'])
-
-    def sentence(*features, attribute='kind', **options):
-        label = polygons(tmp_path, *features, **options)
-        return refused(tmp_path, RasterPair(*files, label, legend, attribute))
-
-    inside = square(1, 1, 9, 9)
-    assert "no attribute 'kind'; it has ['type']" in sentence((inside, dict(type='a')))
-    assert 'b (1 polygons)' in sentence((inside, dict(kind='b')))
-    assert 'holds no polygon' in sentence()
-    assert 'have no overlap' in sentence((square(99, 0, 110, 9), dict(kind='a')))
-    assert 'is in degrees' in sentence((inside, dict(kind='a')), crs=None)
-    broken = square(1, 1, 9, 9)[:1], dict(kind='a')
-    assert 'with broken coordinates, first number 2' in sentence((inside, dict(kind='a')), broken)
-    (tmp_path / 'label.geojson').write_text('<html>')
-    pair = RasterPair(*files, str(tmp_path / 'label.geojson'), legend, 'kind')
-    assert 'cannot be read as a GeoJSON' in refused(tmp_path, pair)
-
-
 def test_labels_and_what_is_said_of_them_must_be_of_one_kind(tmp_path):
     files = optical(tmp_path), heights(tmp_path)
-    value, color, attribute = (
-        parse_legend(kind, [text])
-        for kind, text in (('value', 'a=1'), ('color', 'a=1,2,3'), ('attribute', 'a=1'))
-    )
-    one = labels(tmp_path, np.ones(SHAPE, np.uint8))
-    assert 'give --classes' in refused(tmp_path, RasterPair(*files, one, color))
-    assert 'is a raster' in refused(tmp_path, RasterPair(*files, one, attribute, 'kind'))
-    three = labels(tmp_path, np.ones((*SHAPE, 3), np.uint8))
-    assert 'give --colors' in refused(tmp_path, RasterPair(*files, three, value))
-    vector = polygons(tmp_path, (square(0, 0, 9, 9), dict(kind='1')))
+    value, attribute = (parse_codes(kind, ['a=1']) for kind in ('value', 'attribute'))
+    raster = labels(tmp_path, np.ones(SHAPE, np.uint8))
+    assert 'is a raster: say what' in refused(tmp_path, RasterPair(*files, raster))
+    assert 'is a raster' in refused(tmp_path, RasterPair(*files, raster, attribute, 'kind'))
+    none = parse_codes('value', [], ['other'])
+    assert 'has no class' in refused(tmp_path, RasterPair(*files, raster, none))
+    vector = write_polygons(tmp_path, (square(0, 0, 9, 9), dict(kind='1')))
     assert 'is a vector file' in refused(tmp_path, RasterPair(*files, vector, value))
-
-
-@pytest.mark.parametrize(
-    ('kind', 'pairs', 'ignore', 'sentence'),
-    [
-        ('value', ['building'], [], 'write NAME=VALUE'),
-        ('value', ['a=one'], [], "'one' is no value"),
-        ('color', ['a=1,2'], [], "'1,2' is no color"),
-        ('color', ['a=1,2,256'], [], 'within 0 and 255'),
-        ('value', ['a=1', 'b=1'], [], "'b=1' names 1 again"),
-        ('value', ['a=1'], ['1'], '1 is both a class and ignored'),
-    ],
-)
-def test_a_class_that_cannot_be_read_is_refused(kind, pairs, ignore, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        parse_legend(kind, pairs, ignore)
-
-
-def test_a_name_that_comes_twice_merges_its_values():
-    legend = parse_legend('value', ['tree=2', 'road=7', 'tree=5'], ignore=['0'])
-    assert legend.classes == ('tree', 'road')
-    assert legend.lookup == {2: 0, 7: 1, 5: 0, 0: 255}
-    assert len({*parse_legend('value', [f'c{i}={i}' for i in range(254)]).palette}) > 200
 
 
 def test_an_empty_split_a_large_tile_and_a_wide_gap_are_refused(tmp_path):
@@ -581,15 +419,6 @@ def test_a_folder_that_is_not_empty_is_refused_and_so_is_one_around_the_input(tm
     (tmp_path / 'out' / 'a.txt').touch()
     with pytest.raises(ValueError, match='out is not empty: give --overwrite'):
         convert(pair, tmp_path / 'out', SMALL)
-
-
-def test_a_tile_that_does_not_read_back_as_written_stops_the_conversion(tmp_path, monkeypatch):
-    def full_disk(self, pixels, **options):
-        raise rasterio.errors.RasterioIOError('No space left on device')
-
-    pair = labelled(tmp_path)
-    monkeypatch.setattr(rasterio.io.DatasetWriter, 'write', full_disk)
-    assert 'could not be written (No space left' in refused(tmp_path, pair)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Two rasters of one place, to be cut into tiles."""
 
+import json
+
 import numpy as np
 from rasterio.transform import Affine, from_origin
+from rasterio.warp import transform as transform_points
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.conversion.raster_pair import Cutting
@@ -28,3 +31,33 @@ def heights(tmp_path, pixels=None, transform=None, **profile):
     return str(
         write_raster(tmp_path / 'dsm.tif', pixels, transform=transform or place(), **profile)
     )
+
+
+def square(left, top, right, bottom):
+    """Corners, metres east and south of the optical one's."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def write_polygons(tmp_path, *features, crs='urn:ogc:def:crs:EPSG::32633', to=None):
+    """A GeoJSON of (corners in metres east and south, properties), in another CRS maybe."""
+
+    def ring(corners):
+        points = [(EAST + x, NORTH - y) for x, y in [*corners, corners[0]]]
+        x, y = zip(*points, strict=True)
+        return points if to is None else list(zip(*transform_points(32633, to, x, y), strict=True))
+
+    content = dict(
+        type='FeatureCollection',
+        features=[
+            dict(
+                type='Feature',
+                properties=properties,
+                geometry=dict(type='Polygon', coordinates=[ring(corners)]),
+            )
+            for corners, properties in features
+        ],
+    )
+    if crs:
+        content['crs'] = dict(type='name', properties=dict(name=crs))
+    (tmp_path / 'label.geojson').write_text(json.dumps(content))
+    return str(tmp_path / 'label.geojson')

@@ -6,8 +6,6 @@ Train on it with configs/_base_/datasets/isprs_potsdam_converted.py (or isprs_va
 import argparse
 import sys
 
-from rich.console import Console
-
 from mobanet_mmseg.conversion.isprs import ARCHIVES, convert
 
 
@@ -48,9 +46,7 @@ def main() -> None:
         )
     except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
         sys.exit(f'error: {error}')
-    Console().print(report.table())
-    for sentence in report.sentences():
-        print(f'warning: {sentence}', file=sys.stderr)
+    print(report)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mobanet_mmseg.conversion.legends import parse_legend
+from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 
 
@@ -72,13 +72,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> None:
-    legend = None
+    codes = None
     if args.label is not None:
         kind = 'color' if args.colors else 'value' if args.attribute is None else 'attribute'
         pairs = args.colors or args.classes or []
-        legend = parse_legend(kind, pairs, args.ignore, args.background)
+        codes = parse_codes(kind, pairs, args.ignore, args.background)
     pair = RasterPair(
-        args.rgb, args.aux, args.label, legend, args.attribute, args.rgb_bands, args.aux_bands
+        args.rgb, args.aux, args.label, codes, args.attribute, args.rgb_bands, args.aux_bands
     )
     cutting = Cutting(
         tile=args.tile,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mobanet_mmseg.conversion.splitting import Tile, apart, cut, split_blocks
+from mobanet_mmseg.conversion.cutting import Tile, apart, cut, split_blocks
+from mobanet_mmseg.tiling.windows import Window
 
 
 def between(one, other):
@@ -25,7 +26,7 @@ def between(one, other):
 )
 def test_a_rest_stays_a_tile_or_joins_the_one_before(length, expected):
     tiles = cut(10, length, tile=10, minimum=5)
-    assert [(t.window[1], t.window[3]) for t in tiles] == expected
+    assert [(t.window.col, t.window.width) for t in tiles] == expected
     assert [t.col for t in tiles] == list(range(len(expected)))
 
 
@@ -35,8 +36,8 @@ def test_tiles_cover_each_pixel_once():
         tile = int(rng.integers(3, 20))
         height, width = (int(side) for side in rng.integers(tile, 90, 2))
         covered = np.zeros((height, width), int)
-        for _, _, (row, col, h, w) in cut(height, width, tile, int(rng.integers(1, tile + 1))):
-            covered[row : row + h, col : col + w] += 1
+        for _, _, window in cut(height, width, tile, int(rng.integers(1, tile + 1))):
+            covered[window.rows, window.cols] += 1
         assert (covered == 1).all()
 
 
@@ -75,6 +76,6 @@ def test_the_gap_lies_between_each_training_and_each_test_tile():
 
 
 def test_the_gap_counts_the_pixels_between():
-    near, far, test = (Tile(0, i, (0, col, 4, 4)) for i, col in enumerate((5, 9, 0)))
+    near, far, test = (Tile(0, i, Window(0, col, 4, 4)) for i, col in enumerate((5, 9, 0)))
     assert apart([near, far], [test], 1) == [near, far]
     assert apart([near, far], [test], 2) == [far]

@@ -1,8 +1,9 @@
 """Labels from the polygons of a vector file, told by one of their attributes."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,36 @@ from rasterio.features import bounds as geometry_bounds
 from rasterio.features import is_valid_geom, rasterize
 from rasterio.transform import Affine
 from rasterio.warp import transform_geom
-from rasterio.windows import Window
-from rasterio.windows import transform as window_transform
 
-from mobanet_mmseg.conversion.legends import Legend, refuse_unknown
-from mobanet_mmseg.conversion.splitting import PixelWindow
-from mobanet_mmseg.datasets.multimodal import IGNORE_INDEX
-from mobanet_mmseg.rasters.warping import apply, check_crs, check_overlap
+from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.conversion.labels import LabelCodes, refuse_unknown
+from mobanet_mmseg.rasters.grids import apply, check_crs, check_overlap, extent
 from mobanet_mmseg.rasters.windows import RasterInfo
+from mobanet_mmseg.tiling.windows import Window
 
 GEOJSON = ('.geojson', '.json')
 SUFFIXES = (*GEOJSON, '.gpkg', '.shp', '.fgb', '.gml', '.kml')
 AREAS = ('Polygon', 'MultiPolygon')
 LONGITUDE_LATITUDE = CRS.from_epsg(4326)
+# 'EPSG:25832', 'urn:ogc:def:crs:OGC:1.3:CRS84': of any other text GDAL might open a file or fetch
+# an address
+CRS_NAME = re.compile(
+    r'(?:urn:(?:x-)?ogc:def:crs:|https?://(?:www\.)?opengis\.net/def/crs/)?'
+    r'(?P<authority>[A-Za-z]+)[:/](?:[\d.]*[:/])?(?P<code>[\w+]+)'
+)
 
 Feature = tuple[dict[str, Any], dict[str, Any]]  # geometry, properties
 
 
-class VectorLabels:
-    """Polygons as class indices on the optical grid; a later one covers an earlier one.
+class PolygonLabels:
+    """Polygons of a vector file, told by one of their attributes; a later one covers an earlier.
 
     A pixel belongs to a polygon that its centre lies in.
 
     Args:
         path: The file.
         attribute: Name of the attribute that tells the class.
-        legend: Which class a value of the attribute means.
+        codes: Which class a value of the attribute means.
         grid: Header of the optical raster.
 
     Raises:
@@ -47,84 +52,59 @@ class VectorLabels:
             such attribute, or holds something else than polygons.
     """
 
-    def __init__(self, path: str, attribute: str, legend: Legend, grid: RasterInfo) -> None:
+    def __init__(self, path: str, attribute: str, codes: LabelCodes, grid: RasterInfo) -> None:
         features, crs = read_features(path)
-        self.path = path
-        self.legend = legend
-        self.transform = grid.transform
-        self._check_features(features, attribute)
-        check_crs(path, crs, grid)
+        _check_features(path, features, attribute)
         geometries = [geometry for geometry, _ in features]
         boxes = np.array([geometry_bounds(geometry) for geometry in geometries])
-        extent = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
-        _check_degrees(path, crs, extent)
-        check_overlap(path, crs, extent, grid)
+        bounds = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+        if crs == LONGITUDE_LATITUDE and max(map(abs, bounds)) > 360:
+            raise ValueError(
+                f'{path} has coordinates up to {max(map(abs, bounds)):.0f}, but GeoJSON is in '
+                'degrees of longitude and latitude: export it in EPSG:4326.'
+            )
+        covered = extent(path, crs, bounds)
+        check_crs(covered, grid)
+        check_overlap(covered, grid)
         if crs is not None and crs != grid.crs:
             geometries = transform_geom(crs, grid.crs, geometries)
-        self.geometries = geometries
-        self.values = [_text(properties.get(attribute)) for _, properties in features]
-        self.boxes = np.array([_pixel_box(geometry, ~grid.transform) for geometry in geometries])
+        self.path, self.codes, self._grid = path, codes, grid
+        self._geometries = geometries
+        self._values = [_text(properties.get(attribute)) for _, properties in features]
+        self._boxes = np.array([_pixel_box(geometry, ~grid.transform) for geometry in geometries])
 
-    def read(self, window: PixelWindow) -> np.ndarray:
+    def read(self, window: Window) -> np.ndarray:
         """Draw (h, w) uint8 class indices, 255 where there is no label.
 
         Args:
-            window: (row, col, height, width) of the optical grid, pixels.
+            window: Window of the optical grid.
         """
-        row, col, height, width = window
-        left, top, right, bottom = self.boxes.T
-        near = (left < col + width) & (right > col) & (top < row + height) & (bottom > row)
-        lookup = self.legend.lookup
+        left, top, right, bottom = self._boxes.T
+        across = (left < window.right) & (right > window.col)
+        near = across & (top < window.bottom) & (bottom > window.row)
         shapes = [
-            (self.geometries[i], lookup.get(self.values[i], IGNORE_INDEX))
+            (self._geometries[i], self.codes.lookup.get(self._values[i], IGNORE_INDEX))
             for i in np.flatnonzero(near)
         ]
         if not shapes:
-            return np.full((height, width), self.legend.background, np.uint8)
+            return np.full((window.height, window.width), self.codes.background, np.uint8)
         return rasterize(
             shapes,
-            out_shape=(height, width),
-            fill=self.legend.background,
-            transform=window_transform(Window(col, row, width, height), self.transform),
+            out_shape=(window.height, window.width),
+            fill=self.codes.background,
+            transform=self._grid.crop(window).transform,
             dtype='uint8',
         )
 
-    def refuse_unknown(self, windows: Iterator[PixelWindow]) -> None:
+    def refuse_unknown(self, _: Sequence[Window]) -> None:
         """Refuse values of the attribute that no class names.
-
-        Args:
-            windows: Not used: the whole file is known.
 
         Raises:
             ValueError: If there are any; they are listed with their numbers of polygons.
         """
-        for _ in windows:
-            pass
-        if not self.legend.ignores_others:
-            unknown = Counter(v for v in self.values if v not in self.legend.lookup)
+        if not self.codes.ignores_others:
+            unknown = Counter(v for v in self._values if v not in self.codes.lookup)
             refuse_unknown(self.path, unknown, 'polygons')
-
-    def _check_features(self, features: list[Feature], attribute: str) -> None:
-        if not features:
-            raise ValueError(f'{self.path} holds no polygon: give the right file.')
-        kinds = sorted({geometry['type'] for geometry, _ in features} - {*AREAS})
-        if kinds:
-            raise ValueError(
-                f'{self.path} holds {", ".join(kinds)} where polygons are expected: buffer them '
-                'into polygons, or give another file.'
-            )
-        broken = [i for i, (geometry, _) in enumerate(features, 1) if not is_valid_geom(geometry)]
-        if broken:
-            raise ValueError(
-                f'{self.path} holds {len(broken)} polygon(s) with broken coordinates, first number '
-                f'{broken[0]}: repair them (ogr2ogr -makevalid).'
-            )
-        known = sorted({name for _, properties in features for name in properties})
-        if attribute not in known:
-            raise ValueError(
-                f'{self.path} has no attribute {attribute!r}; it has {known}: give one of these '
-                'as --attribute.'
-            )
 
 
 def read_features(path: str) -> tuple[list[Feature], CRS | None]:
@@ -159,12 +139,18 @@ def _read_geojson(path: str) -> tuple[list[tuple], CRS]:
         features = content['features'] if content['type'] == 'FeatureCollection' else [content]
         pairs = [(feature['geometry'], feature['properties']) for feature in features]
         crs = content.get('crs')  # from before RFC 7946, which knows one CRS only
-        crs = CRS.from_user_input(crs['properties']['name']) if crs else LONGITUDE_LATITUDE
+        return pairs, _named_crs(crs['properties']['name']) if crs else LONGITUDE_LATITUDE
     except (ValueError, KeyError, TypeError, AttributeError, CRSError) as error:
         raise ValueError(
             f'{path} cannot be read as a GeoJSON FeatureCollection ({error!r}): export it again.'
         ) from error
-    return pairs, crs
+
+
+def _named_crs(name: str) -> CRS:
+    named = CRS_NAME.fullmatch(name)
+    if named is None:
+        raise ValueError(f'{name!r} is no name of a CRS such as EPSG:25832')
+    return CRS.from_user_input(f'{named["authority"]}:{named["code"]}')
 
 
 def _read_with_fiona(path: str) -> tuple[list[tuple], CRS | None]:
@@ -192,11 +178,26 @@ def _read_with_fiona(path: str) -> tuple[list[tuple], CRS | None]:
     return pairs, crs
 
 
-def _check_degrees(path: str, crs: CRS | None, extent: tuple[float, ...]) -> None:
-    if crs == LONGITUDE_LATITUDE and max(map(abs, extent)) > 360:
+def _check_features(path: str, features: Sequence[Feature], attribute: str) -> None:
+    if not features:
+        raise ValueError(f'{path} holds no polygon: give the right file.')
+    kinds = sorted({geometry['type'] for geometry, _ in features} - {*AREAS})
+    if kinds:
         raise ValueError(
-            f'{path} has coordinates up to {max(map(abs, extent)):.0f}, but GeoJSON is in degrees '
-            'of longitude and latitude: export it in EPSG:4326.'
+            f'{path} holds {", ".join(kinds)} where polygons are expected: buffer them into '
+            'polygons, or give another file.'
+        )
+    broken = [i for i, (geometry, _) in enumerate(features, 1) if not is_valid_geom(geometry)]
+    if broken:
+        raise ValueError(
+            f'{path} holds {len(broken)} polygon(s) with broken coordinates, first number '
+            f'{broken[0]}: repair them (ogr2ogr -makevalid).'
+        )
+    known = sorted({name for _, properties in features for name in properties})
+    if attribute not in known:
+        raise ValueError(
+            f'{path} has no attribute {attribute!r}; it has {known}: give one of these as '
+            '--attribute.'
         )
 
 
