@@ -36,11 +36,11 @@ class LoadWholeRaster(LoadMultimodalRaster):
     """Loads a tile whole and crops it, as MMSeg's loading and RandomCrop do."""
 
     def transform(self, results: dict) -> dict:  # noqa: D102
-        row, col, height, width = results['window']
+        window = results['window']
         results = super().transform({k: v for k, v in results.items() if k != 'window'})
-        results['img'] = results['img'][row : row + height, col : col + width].copy()
-        results['img_shape'] = results['ori_shape'] = (height, width)
-        return results | {'window': (row, col, height, width)}
+        results['img'] = results['img'][window.rows, window.cols].copy()
+        results['img_shape'] = results['ori_shape'] = (window.height, window.width)
+        return results | {'window': window}
 
 
 @TRANSFORMS.register_module()
@@ -48,10 +48,10 @@ class LoadWholeAnnotations(LoadRasterAnnotations):
     """Loads labels whole and crops them."""
 
     def transform(self, results: dict) -> dict:  # noqa: D102
-        row, col, height, width = results['window']
+        window = results['window']
         results = super().transform({k: v for k, v in results.items() if k != 'window'})
-        labels = results['gt_seg_map'][row : row + height, col : col + width].copy()
-        return results | {'gt_seg_map': labels, 'window': (row, col, height, width)}
+        labels = results['gt_seg_map'][window.rows, window.cols].copy()
+        return results | {'gt_seg_map': labels, 'window': window}
 
 
 @dataclass(frozen=True)
