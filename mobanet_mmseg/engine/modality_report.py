@@ -30,7 +30,8 @@ def measure_modalities(runner: Runner) -> dict[str, Metrics]:
     Raises:
         ValueError: If there are no labels, or the model does not know of modalities.
     """
-    before, measured = select_modality(runner.model, 'both'), {}
+    before = select_modality(runner.model, 'aux')  # a model without it says so at once
+    measured = {}
     loop = runner.test_loop
     if not has_labels(runner):
         raise ValueError(

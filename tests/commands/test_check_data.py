@@ -1,27 +1,24 @@
 import json
-import runpy
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config
-from scenes.paths import ROOT
+from scenes.commands import run_tool
 from scenes.rasters import write_raster
 
 
-def run_tool(data, monkeypatch, *options, **settings):
+def check(data, monkeypatch, *options, **settings):
     """Run the command; gives its exit code."""
     config = tiles_config(data, **settings)
     (data / 'config.py').write_text(config.pretty_text)
-    monkeypatch.setattr(sys, 'argv', ['check_data.py', str(data / 'config.py'), *options])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(ROOT / 'tools/misc/check_data.py'), run_name='__main__')
+        run_tool(monkeypatch, 'misc/check_data.py', data / 'config.py', *options)
     return ended.value.code
 
 
 def test_good_data_are_tabled_and_end_with_code_0(data, monkeypatch, capsys):
-    assert run_tool(data, monkeypatch, train='ac') == 0
+    assert check(data, monkeypatch, train='ac') == 0
     printed = capsys.readouterr().out
     assert '3 tiles measured: 0 findings will hurt, 0 to look at.' in printed
     for word in ('val, test', '96 x 128', 'house', 'shift', 'Auxiliary channel 1', '0%, 0%'):
@@ -33,7 +30,7 @@ def test_columns_of_the_auxiliary_raster_are_left_out_where_there_is_none(
 ):
     prefix = {'img_path': 'rgb', 'seg_map_path': 'labels'}
     options = ('--pictures', str(data / 'pictures'), '--json', str(data / 'numbers.json'))
-    assert run_tool(data, monkeypatch, *options, data_prefix=prefix) == 0
+    assert check(data, monkeypatch, *options, data_prefix=prefix) == 0
     printed = capsys.readouterr().out
     assert 'shift' not in printed and 'Auxiliary' not in printed and '0%, 0%' not in printed
     assert json.loads((data / 'numbers.json').read_text())['tiles'][0]['aux'] is None
@@ -43,7 +40,7 @@ def test_columns_of_the_auxiliary_raster_are_left_out_where_there_is_none(
 def test_each_bad_tile_is_named_and_the_others_are_measured(data, monkeypatch, capsys):
     (data / 'rgb/a.tif').write_bytes(b'')
     (data / 'dsm/b.tif').unlink()
-    assert run_tool(data, monkeypatch, train='ac') == 1
+    assert check(data, monkeypatch, train='ac') == 1
     printed = capsys.readouterr().out
     assert 'rgb/a.tif is empty (0 bytes)' in printed and 'dsm/b.tif does not exist' in printed
     assert '1 tiles measured: 2 findings will hurt' in printed
@@ -54,7 +51,7 @@ def test_json_and_pictures_hold_what_was_measured(data, monkeypatch):
     options = ('--pictures', str(pictures), '--json', str(numbers), '--split', 'train')
     heights = tile_pixels(seed=0)[1]
     write_raster(data / 'dsm/a.tif', np.where(heights > 39.5, np.nan, heights))
-    code = run_tool(data, monkeypatch, *options, train='ac')
+    code = check(data, monkeypatch, *options, train='ac')
     content = json.loads(numbers.read_text())
     assert code == any(finding['level'] == 'hurts' for finding in content['findings'])
     assert [tile['optical']['height'] for tile in content['tiles']] == [96, 96]
@@ -64,5 +61,5 @@ def test_json_and_pictures_hold_what_was_measured(data, monkeypatch):
 
 
 def test_data_that_are_not_there_end_with_one_sentence(data, monkeypatch):
-    code = run_tool(data, monkeypatch, data_root=str(data / 'elsewhere'))
+    code = check(data, monkeypatch, data_root=str(data / 'elsewhere'))
     assert code.startswith('error: The split file') and 'Traceback' not in code

@@ -42,3 +42,11 @@ def test_tiles_without_labels_are_refused_in_one_sentence(tmp_path, monkeypatch)
     write_experiment(tmp_path, channel=0, **missing)
     with pytest.raises(SystemExit, match=r'^error: The test set has no labels'):
         run(monkeypatch, tmp_path, TOOL)
+
+
+def test_a_model_of_the_optical_image_alone_is_refused_before_it_is_measured(tmp_path, monkeypatch):
+    optical = {'mean': [0] * 3, 'std': [1] * 3, 'modality_channels': (3, 0)}
+    overrides = {f'model.data_preprocessor.{key}': value for key, value in optical.items()}
+    write_experiment(tmp_path, channel=0, **overrides)
+    with pytest.raises(SystemExit, match=r"^error: modality='aux', but the model has none"):
+        run(monkeypatch, tmp_path, TOOL)

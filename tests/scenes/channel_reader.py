@@ -1,7 +1,5 @@
 """A segmentor that reads its prediction off one channel, and tiles whose metrics are counted."""
 
-import runpy
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from mmengine.runner import save_checkpoint
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.visualization import SegLocalVisualizer
+from scenes.commands import run_tool
 from scenes.paths import ROOT
 from scenes.rasters import write_raster
 from torch import Tensor
@@ -85,5 +84,4 @@ def run(patch, folder: Path, tool: str, *arguments: object) -> None:
     patch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
     for kept in (MMLogger, SegLocalVisualizer):  # one a process, which stays in its first folder
         patch.setattr(kept, '_instance_dict', OrderedDict())
-    patch.setattr(sys, 'argv', [tool, 'config.py', 'model.pth', *map(str, arguments)])
-    runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    run_tool(patch, tool, 'config.py', 'model.pth', *arguments)

@@ -1,8 +1,11 @@
 """Runs commands as a user does."""
 
 import os
+import runpy
 import subprocess
 import sys
+
+from scenes.paths import ROOT
 
 
 def run(*command, cwd, fails=False):
@@ -19,3 +22,9 @@ def run(*command, cwd, fails=False):
     output = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, output[-4000:]
     return output
+
+
+def run_tool(patch, tool: str, *arguments: object) -> None:
+    """Run a file of tools/ in this process, as if these arguments followed it."""
+    patch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')

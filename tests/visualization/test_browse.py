@@ -1,11 +1,8 @@
-import runpy
-import sys
-
 import cv2
 import numpy as np
 import pytest
 from scenes.checked_tiles import tiles_config
-from scenes.paths import ROOT
+from scenes.commands import run_tool
 
 from mobanet_mmseg.visualization import browse as module
 from mobanet_mmseg.visualization.browse import MASK_COLOUR, browse
@@ -82,17 +79,16 @@ def test_the_optical_image_alone_is_drawn(data, drawn):
 
 def test_the_command_draws_and_refuses_with_one_sentence(data, monkeypatch, capsys):
     def run(*options):
-        monkeypatch.setattr(sys, 'argv', ['browse.py', str(data / 'config.py'), *options])
-        tool = ROOT / 'tools/analysis_tools/browse_dataset.py'
-        runpy.run_path(str(tool), run_name='__main__')
+        tool = 'analysis_tools/browse_dataset.py'
+        run_tool(monkeypatch, tool, data / 'config.py', '--out', data / 'out', *options)
 
     (data / 'config.py').write_text(tiles_config(data).pretty_text)
-    run('--out', str(data / 'out'), '--num', '3')
+    run('--num', '3')
     assert f'3 pictures in {data}/out' in capsys.readouterr().out
     assert len(list((data / 'out').glob('*.png'))) == 3
     with pytest.raises(SystemExit, match='^error: 0 samples of train_dataloader'):
-        run('--out', str(data / 'out'), '--num', '0')
+        run('--num', '0')
     with pytest.raises(SystemExit, match='^error: A sample has 4 channels, the data_preprocessor'):
-        run('--out', str(data / 'out'), '--cfg-options',
+        run('--cfg-options',
             'model.data_preprocessor.mean=[0.0,0.0,0.0]', 'model.data_preprocessor.std=[1,1,1]',
             'model.data_preprocessor.modality_channels=[2,1]')  # fmt: skip
