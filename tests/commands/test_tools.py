@@ -276,7 +276,7 @@ def test_training_without_the_weight_file_says_where_to_put_it(city, tmp_path):
         cwd=tmp_path,
         fails=True,
     )
-    assert 'none.pth is not there: put it there or set' in log
+    assert 'none.pth does not exist: set model.backbone.encoder.init_cfg.checkpoint' in log
 
 
 REAL = """
