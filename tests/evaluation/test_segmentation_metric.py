@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-import mobanet_mmseg  # noqa: F401  (mends the stack before mmseg is imported)
+import mobanet_mmseg  # noqa: F401  (patches the stack before mmseg is imported)
 
 from mmseg.evaluation import IoUMetric  # isort: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-import mobanet_mmseg  # noqa: F401  (mends the stack and registers the components)
+import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 from mobanet_mmseg.checks.checks import CheckedTile, Layers, check_config
 from mobanet_mmseg.checks.table import print_checks, write_json
 from mobanet_mmseg.classes import Classes
