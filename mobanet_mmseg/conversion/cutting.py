@@ -18,6 +18,7 @@ from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import write_text
 
 FOLDERS = ('img', 'aux', 'label')
+MIN_SIDE = 256  # pixels: the window that the configs train on
 
 
 class Tile(NamedTuple):
@@ -100,9 +101,8 @@ class Cutter:
         if self.labels is not None:
             label = self.labels.read(tile.window)
             label[~valid] = IGNORE_INDEX
-            pixels = np.bincount(label.ravel(), minlength=256)
-            pixels = np.append(pixels[: len(self.classes)], 0)
-            pixels[-1] = label.size - pixels.sum()
+            counts = np.bincount(label.ravel(), minlength=IGNORE_INDEX + 1)
+            pixels = np.append(counts[: len(self.classes)], counts[IGNORE_INDEX])
             if not pixels[:-1].any():
                 self.dropped['no label'] += 1
                 return
@@ -112,9 +112,8 @@ class Cutter:
             img[np.isnan(img)] = nodata
         mask = None if valid.all() or nodata is not None else valid
         self._save('img', name, tile, img, nodata, mask)
-        low, high = (
-            reduce.reduce(np.where(known, aux, np.nan), (0, 1)) for reduce in (np.fmin, np.fmax)
-        )
+        values = np.where(known, aux, np.nan)
+        low, high = np.fmin.reduce(values, (0, 1)), np.fmax.reduce(values, (0, 1))
         nodata = self._aux_nodata()
         self._save('aux', name, tile, np.where(known, aux, aux.dtype.type(nodata)), nodata)
         no_optical, no_aux = (int((~where).sum()) for where in (valid, known.all(axis=-1)))

@@ -18,6 +18,7 @@ from rich.progress import track
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.conversion.cutting import (
     FOLDERS,
+    MIN_SIDE,
     Cutout,
     Cutter,
     cut,
@@ -25,7 +26,6 @@ from mobanet_mmseg.conversion.cutting import (
     write_splits,
 )
 from mobanet_mmseg.conversion.labels import parse_codes
-from mobanet_mmseg.conversion.raster_pair import MIN_SIDE
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.rasters.files import close_rasters

@@ -13,6 +13,7 @@ from rich.progress import track
 
 from mobanet_mmseg.conversion.cutting import (
     FOLDERS,
+    MIN_SIDE,
     Cutter,
     Tile,
     apart,
@@ -36,7 +37,6 @@ from mobanet_mmseg.rasters.windows import RasterInfo, check_bands, read_info
 from mobanet_mmseg.writing import check_folder, whole_folder, write_text
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
-MIN_SIDE = 256  # pixels: the window that the configs train on
 
 
 @dataclass(frozen=True)
