@@ -33,6 +33,8 @@ class MoBaNet(TiledEncoderDecoder):
         if self.with_auxiliary_head:
             hard = self.hard_pixels(logits.detach(), data_samples)
             losses.update(self._auxiliary_head_forward_train(features, hard))
+        if self.out_channels == 1:  # MMSeg's accuracy takes the argmax of the one channel
+            losses = {name: value for name, value in losses.items() if 'acc_seg' not in name}
         return losses
 
     def _auxiliary_head_forward_train(
@@ -61,7 +63,11 @@ class MoBaNet(TiledEncoderDecoder):
         logits = resize(
             logits, size=labels.shape[-2:], mode='bilinear', align_corners=self.align_corners
         )
-        right = logits.argmax(dim=1, keepdim=True) == labels
+        if self.out_channels == 1:  # a sigmoid's logit of the second of two classes
+            predicted = (logits.sigmoid() > self.decode_head.threshold).long()
+        else:
+            predicted = logits.argmax(dim=1, keepdim=True)
+        right = predicted == labels
         labels = labels.masked_fill(right, self.decode_head.ignore_index)
         return [
             SegDataSample(metainfo=sample.metainfo, gt_sem_seg=PixelData(data=label))

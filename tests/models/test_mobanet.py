@@ -21,6 +21,25 @@ def test_hard_pixels_are_the_valid_ones_that_the_fused_prediction_gets_wrong():
     assert given[0].gt_sem_seg.data.tolist() == labels.tolist()  # the main loss keeps its labels
 
 
+def test_hard_pixels_of_one_channel_are_those_that_its_threshold_gets_wrong():
+    config = tiny_model()
+    config.decode_head.update(num_classes=2, out_channels=1, threshold=0.3)
+    model = MODELS.build(config)
+    labels = torch.tensor([[[0, 1, 1], [255, 1, 0]]])
+    shares = torch.tensor([[[[0.2, 0.4, 0.2], [0.9, 0.31, 0.31]]]])
+    (hard,) = model.hard_pixels(shares.logit(), samples(labels))
+    assert hard.gt_sem_seg.data.tolist() == [[[255, 255, 1], [255, 255, 0]]]
+
+
+def test_the_log_gives_no_accuracy_of_one_channel_which_mmseg_measures_by_argmax():
+    config, bce = tiny_model(), dict(type='CrossEntropyLoss', use_sigmoid=True)
+    for head in (config.decode_head, *config.auxiliary_head):
+        head.update(num_classes=2, out_channels=1, threshold=0.5, loss_decode=bce)
+    model = MODELS.build(config)
+    losses = model.loss(torch.rand(2, 4, 28, 42), samples(torch.randint(0, 2, (2, 28, 42))))
+    assert set(losses) == {'decode.loss_ce', 'rgb.loss_ce', 'aux.loss_ce'}
+
+
 class Fixed(torch.nn.Module):
     """Stands for a part of the model that gives the same output whatever comes in."""
 
