@@ -8,7 +8,8 @@ Three patches, each of which does nothing where it is not needed:
   its own. The few harmless names are put on torch's allow-list; ``weights_only`` stays on.
 - mmengine reads what it fetches from an address without ``weights_only``, so that a checkpoint from
   the web could run any code; it is put on there, too, and the checksum in an OpenMMLab file's name
-  is compared.
+  is compared. The maintained fork, onedl-mmengine, falls back to reading any file as code; it no
+  longer does.
 """
 
 import builtins
@@ -17,6 +18,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -35,6 +37,7 @@ def patch_stack() -> None:
         stand_in_for_compiled_ops()
     allow_mmengine_checkpoints()
     mmengine.runner.checkpoint.load_url = load_url
+    mmengine.runner.checkpoint._safe_torch_load = partial(torch.load, weights_only=True)
 
 
 def load_url(address: str, **options: Any) -> Any:

@@ -4,6 +4,7 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import mmengine.runner.checkpoint
 import numpy as np
 import pytest
 import torch
@@ -94,4 +95,11 @@ def test_checkpoint_from_an_address_loads_but_runs_no_code(address, tmp_path, ca
     assert torch.equal(loaded['state_dict']['weight'], torch.ones(2))
     with pytest.raises(Exception, match='weights_only'):
         CheckpointLoader.load_checkpoint(f'{address}/evil.pth')
+    assert 'never' not in capsys.readouterr().out
+
+
+def test_the_loader_of_mmengines_fork_runs_no_code(tmp_path, capsys):
+    torch.save({'state_dict': RunsCode()}, tmp_path / 'evil.pth')
+    with pytest.raises(Exception, match='weights_only'):
+        mmengine.runner.checkpoint._safe_torch_load(tmp_path / 'evil.pth', map_location='cpu')
     assert 'never' not in capsys.readouterr().out

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
+from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.models.tiled import SymmetryTTAModel, augment, segmentor_of
 
@@ -60,11 +60,11 @@ def telling_mistakes() -> Iterator[None]:
         sys.exit(f'error: {error}')
 
 
-def build_runner(args: argparse.Namespace, config: Config) -> Runner:
+def build_runner(args: argparse.Namespace, config: Config) -> SafeRunner:
     """Build the runner, whose segmentor sees and averages what the arguments say."""
     with telling_mistakes():
         views = args.tta == 'config' and use_views(config)
-    runner = Runner.from_cfg(config)
+    runner = SafeRunner.from_cfg(config)
     with telling_mistakes():
         if args.modality is not None:
             select_modality(runner.model, args.modality)

@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.runner import Runner
-
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
+from mobanet_mmseg.engine.runner import SafeRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +30,7 @@ def main() -> None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
     with ending_in_one_sentence():
-        Runner.from_cfg(config).train()
+        SafeRunner.from_cfg(config).train()
 
 
 if __name__ == '__main__':

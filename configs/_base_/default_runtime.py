@@ -1,5 +1,6 @@
 custom_imports = dict(imports=['mobanet_mmseg'], allow_failed_imports=False)
 default_scope = 'mmseg'
+runner_type = 'SafeRunner'  # nothing that a checkpoint says is run, opened or removed
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
@@ -9,7 +10,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # the last checkpoint counts; add save_best='mIoU' only with a validation split that is not the test split
-    checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
+    checkpoint=dict(type='WholeCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # draw=True draws each validation: image, hillshade, truth, prediction, errors; interval=5 every
     # fifth batch alone

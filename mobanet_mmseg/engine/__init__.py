@@ -3,7 +3,9 @@ from mobanet_mmseg.engine import (
     complexity,
     label_hooks,
     prediction_hooks,
+    runner,
     samplers,
+    saving_hooks,
     split_hooks,
 )
 
@@ -12,6 +14,8 @@ __all__ = [
     'complexity',
     'label_hooks',
     'prediction_hooks',
+    'runner',
     'samplers',
+    'saving_hooks',
     'split_hooks',
 ]

@@ -4,9 +4,10 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
@@ -39,7 +40,7 @@ class StrictCheckpointHook(Hook):
         """
         source, resume = runner.cfg.get('load_from'), runner.cfg.get('resume')
         if resume and source is None:
-            source = find_latest_checkpoint(runner.work_dir)
+            source = runner.newest_checkpoint if isinstance(runner, SafeRunner) else None
         if source is None:
             return
         self.source = source

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mobanet_mmseg.weights.checkpoints import CheckpointError
+from mobanet_mmseg.writing import NotWrittenError
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -73,11 +74,11 @@ def _check_hooks(options: dict[str, Any], config: Config) -> None:
 def ending_in_one_sentence() -> Iterator[None]:
     """End the program with the sentence, and no traceback, where a user's mistake is refused.
 
-    That is a missing file, a checkpoint of no use, or a ValueError that this package raises.
+    That is a missing file, one that cannot be written, a checkpoint of no use, or a ValueError that this package raises.
     """
     try:
         yield
-    except (CheckpointError, FileNotFoundError) as error:
+    except (CheckpointError, FileNotFoundError, NotWrittenError) as error:
         sys.exit(f'error: {error}')
     except ValueError as error:
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename

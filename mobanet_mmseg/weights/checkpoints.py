@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 
@@ -29,7 +30,12 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
         FileNotFoundError: If the file does not exist or cannot be fetched.
         CheckpointError: If it is no checkpoint.
     """
-    return read_file(source, 'checkpoint', 'give a .pth file that the training wrote')
+    statistics = dict(HistoryBuffer._statistics_methods)  # a pickled history replaces them for all
+    try:
+        return read_file(source, 'checkpoint', 'give a .pth file that the training wrote')
+    finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(statistics)
 
 
 def check_fit(

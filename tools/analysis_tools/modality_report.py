@@ -8,10 +8,10 @@ import argparse
 import sys
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
 from mobanet_mmseg.engine.modality_report import measure_modalities, report_table, write_report
+from mobanet_mmseg.engine.runner import SafeRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +31,7 @@ def main() -> None:
     config.load_from = args.checkpoint
     config.resume = False
     try:
-        measured = measure_modalities(Runner.from_cfg(config))
+        measured = measure_modalities(SafeRunner.from_cfg(config))
         if is_main_process():
             print(report_table(measured))
             print('drop: points below both')

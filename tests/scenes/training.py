@@ -1,0 +1,35 @@
+"""A training so small that a test can run it, through the commands that a user types."""
+
+import runpy
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from scenes.paths import ROOT
+from scenes.rasters import write_potsdam
+from scenes.toy import toy
+
+
+def write_training(folder: Path) -> Path:
+    """Write a toy config, `config.py`, and its data: two epochs of one iteration of two windows."""
+    write_potsdam(folder / 'data', ['2_10', '2_13'])
+    config = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'demo.py')
+    config.merge_from_dict({'model': toy(config), 'train_cfg.max_epochs': 2})
+    for name, tile in (('train', '2_10'), ('val', '2_13'), ('test', '2_13')):
+        loader = config[f'{name}_dataloader']
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
+        loader.dataset.update(data_root=str(folder / 'data'), tiles=[tile])
+    config.train_dataloader.sampler.update(num_samples=2, window_size=(28, 42))
+    config.val_dataloader.batch_size = config.test_dataloader.batch_size = 1
+    config.work_dir = 'work'
+    config.dump(folder / 'config.py')
+    return folder
+
+
+def run(patch, folder, tool, *arguments):
+    """Run tools/train.py or tools/test.py with the config of a folder, from that folder."""
+    patch.chdir(folder)
+    # the runner lays its config out four times, which takes longer than all the rest
+    patch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
+    patch.setattr(sys, 'argv', [f'{tool}.py', 'config.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'), run_name='__main__')
