@@ -11,6 +11,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # the last checkpoint counts; add save_best='mIoU' only with a validation split that is not the test split
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
+    # stops a training whose loss or weights are no longer finite
+    finite=dict(type='FiniteHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # draw=True draws each validation: image, hillshade, truth, prediction, errors; interval=5 every
     # fifth batch alone

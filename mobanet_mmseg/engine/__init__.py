@@ -1,6 +1,7 @@
 from mobanet_mmseg.engine import (
     checkpoint_hooks,
     complexity,
+    finite_hook,
     label_hooks,
     prediction_hooks,
     runner,
@@ -12,6 +13,7 @@ from mobanet_mmseg.engine import (
 __all__ = [
     'checkpoint_hooks',
     'complexity',
+    'finite_hook',
     'label_hooks',
     'prediction_hooks',
     'runner',

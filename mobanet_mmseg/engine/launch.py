@@ -74,11 +74,12 @@ def _check_hooks(options: dict[str, Any], config: Config) -> None:
 def ending_in_one_sentence() -> Iterator[None]:
     """End the program with the sentence, and no traceback, where a user's mistake is refused.
 
-    That is a missing file, one that cannot be written, a checkpoint of no use, or a ValueError that this package raises.
+    That is a missing file, one that cannot be written, a checkpoint of no use, numbers that are no
+    longer finite, or a ValueError that this package raises.
     """
     try:
         yield
-    except (CheckpointError, FileNotFoundError, NotWrittenError) as error:
+    except (CheckpointError, FileNotFoundError, FloatingPointError, NotWrittenError) as error:
         sys.exit(f'error: {error}')
     except ValueError as error:
         raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
