@@ -1,3 +1,5 @@
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ import mobanet_mmseg  # noqa: F401  (patches the stack and registers the compone
 def seeded():
     init_default_scope('mmseg')
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user may enter; those of pytest are root's alone if root runs it."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

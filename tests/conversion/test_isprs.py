@@ -25,6 +25,7 @@ from scenes.archives import (
     write_vaihingen_zips,
     zip_folder,
 )
+from scenes.limits import no_root
 from scenes.models import tiny_model
 from scenes.paths import ROOT
 from scenes.rasters import random_tile, write_raster
@@ -396,3 +397,12 @@ def test_command_ends_with_the_report_and_warns_of_missing_tiles(archive, tmp_pa
         [*command, '--optical', 'irrg'], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith('error: ')
+
+
+def test_the_conversion_of_an_archive_names_a_place_without_permission(open_folder):
+    write_potsdam_folders(open_folder / 'archive')
+    (open_folder / 'out').mkdir()
+    (open_folder / 'out').chmod(0o500)
+    with no_root(), pytest.raises(OSError, match=r'out could not be written .*[Pp]ermission'):
+        convert('potsdam', open_folder / 'archive', open_folder / 'out')
+    assert list((open_folder / 'out').iterdir()) == []

@@ -11,6 +11,7 @@ from mmseg.registry import DATASETS
 from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_points
+from scenes.limits import no_root, short_disk
 from scenes.pairs import (
     EAST,
     NORTH,
@@ -513,3 +514,21 @@ def test_the_command_ends_in_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r'^error: .*label.tif holds labels that no class names'):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert not (tmp_path / 'out').exists()
+
+
+def test_the_conversion_of_own_rasters_names_a_place_without_permission(open_folder):
+    pair = RasterPair(optical(open_folder), heights(open_folder))
+    (open_folder / 'in').mkdir()
+    (open_folder / 'in').chmod(0o500)
+    with no_root(), pytest.raises(OSError, match=r'out could not be written .*[Pp]ermission'):
+        convert(pair, open_folder / 'in' / 'out', SMALL)
+    assert list((open_folder / 'in').iterdir()) == []
+
+
+@pytest.mark.parametrize('size', [100, 1000])
+def test_the_conversion_of_own_rasters_names_a_full_disk_and_leaves_nothing(open_folder, size):
+    pair = RasterPair(optical(open_folder), heights(open_folder))
+    before = {path.name for path in open_folder.iterdir()}
+    with short_disk(size), pytest.raises(OSError, match=r'could not be written .*free space'):
+        convert(pair, open_folder / 'out', SMALL)
+    assert {path.name for path in open_folder.iterdir()} == before

@@ -8,6 +8,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+from scenes.limits import no_root
 from scenes.rasters import PALETTE, random_tile, write_raster
 
 from mobanet_mmseg.datasets import multimodal
@@ -307,3 +308,23 @@ def test_real_rasters_of_land_cover_are_read(shared, tmp_path):
     assert set(np.unique(sample['gt_seg_map'])) <= {0, 1, 2, 3, 4, 255}
     window = tiles[WindowIndex(0, 40, 30, 61, 70)]
     np.testing.assert_array_equal(window['img'], sample['img'][40:, 30:])
+
+
+def test_a_dataset_in_a_folder_that_may_not_be_entered_says_so(open_folder):
+    dataset = {
+        'type': 'MultimodalSegDataset',
+        'data_root': str(open_folder),
+        'data_prefix': {'img_path': 'shut', 'aux_path': 'shut'},
+        'metainfo': {'classes': ('a', 'b'), 'palette': [[0, 0, 0], [1, 1, 1]]},
+        'ann_file': 'test.txt',
+        'test_mode': True,
+        'pipeline': [],
+    }
+    write_raster(open_folder / 'shut' / 'a.tif', np.zeros((4, 5), np.uint8))
+    (open_folder / 'test.txt').write_text('a')
+    (open_folder / 'shut').chmod(0)
+    with (
+        no_root(),
+        pytest.raises(OSError, match=r'shut/a\.tif \(its folder may not be entered\)'),
+    ):
+        DATASETS.build(dataset)

@@ -1,8 +1,6 @@
 """A pair of files is predicted into maps whose pixels are known by hand, or not at all."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,20 +254,15 @@ def test_full_disk_gets_one_sentence_and_leaves_the_old_file(scene, limit):
     assert files_in(scene['out'].parent) == before
 
 
-def test_place_without_permission_gets_one_sentence():
-    folder = Path(tempfile.mkdtemp())  # pytest's own may be entered by their owner alone
-    try:
-        scene = write_scene(folder)
-        model = inferencer(scene)
-        place = folder / 'place'
-        place.mkdir(mode=0o500)
-        folder.chmod(0o755)
-        said = r'out\.tif could not be written .*[Pp]ermission'
-        with no_root(), pytest.raises(OSError, match=said):
-            model.predict_file(scene['rgb'], scene['aux'], place / 'out.tif')
-        assert list(place.iterdir()) == []
-    finally:
-        shutil.rmtree(folder)
+def test_place_without_permission_gets_one_sentence(open_folder):
+    scene = write_scene(open_folder)
+    model = inferencer(scene)
+    place = open_folder / 'place'
+    place.mkdir(mode=0o500)
+    said = r'out\.tif could not be written .*[Pp]ermission'
+    with no_root(), pytest.raises(OSError, match=said):
+        model.predict_file(scene['rgb'], scene['aux'], place / 'out.tif')
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize('name', ['rgb', 'aux'])
