@@ -101,6 +101,19 @@ def test_the_split_is_by_domain_and_no_domain_is_in_two():
     assert all(re.fullmatch(r'D\d{3}_20(18|19|20|21)', name) for name in names)
 
 
+def test_the_split_is_that_of_igns_own_lists():
+    # csv_full of https://github.com/IGNF/FLAIR-1: flair-1-paths-val.csv, flair-1-paths-test.csv
+    assert set(FLAIRDataset.SPLITS['val']) == {
+        *('D004_2021', 'D014_2020', 'D029_2021', 'D031_2019', 'D058_2020', 'D066_2021'),
+        *('D067_2021', 'D070_2020'),
+    }
+    assert set(FLAIRDataset.SPLITS['test']) == {
+        *('D012_2019', 'D022_2021', 'D026_2020', 'D064_2021', 'D068_2021', 'D071_2020'),
+        *('D075_2021', 'D076_2019', 'D083_2020', 'D085_2019'),
+    }
+    assert 'D077_2021' in FLAIRDataset.SPLITS['train']
+
+
 def test_a_split_takes_the_patches_of_its_domains_alone(tmp_path):
     for split, domains in FLAIRDataset.SPLITS.items():
         for index, domain in enumerate(domains):
