@@ -110,8 +110,9 @@ class Cutter:
         nodata = self.grid.nodata[0]
         if nodata is not None and np.issubdtype(img.dtype, np.floating):
             img[np.isnan(img)] = nodata
-        mask = None if valid.all() or nodata is not None else valid
-        self._save('img', name, tile, img, nodata, mask)
+        empty = img[~valid]
+        told = nodata is not None and ((empty == nodata) | (empty != empty)).all()
+        self._save('img', name, tile, img, nodata, None if told or valid.all() else valid)
         values = np.where(known, aux, np.nan)
         low, high = np.fmin.reduce(values, (0, 1)), np.fmax.reduce(values, (0, 1))
         nodata = self._aux_nodata()

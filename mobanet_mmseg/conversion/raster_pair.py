@@ -29,7 +29,6 @@ from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
-    alpha_bands,
     check_no_alpha,
     value_options,
 )
@@ -155,9 +154,9 @@ def _check_places(out: Path, pair: RasterPair) -> None:
 
 def _bands(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
     """The bands of a raster that are written: those that are asked for, or all but alpha."""
-    bands = {*range(1, info.count + 1)} - alpha_bands(info) if asked is None else asked
-    check_bands(info, tuple(bands))
-    return tuple(sorted(bands) if asked is None else bands)
+    bands = info.data_bands if asked is None else tuple(asked)
+    check_bands(info, bands)
+    return bands
 
 
 def _check_rasters(grid: RasterInfo, aux: RasterInfo, aux_bands: Sequence[int]) -> None:

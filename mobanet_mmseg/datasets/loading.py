@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
-from mobanet_mmseg.rasters.windows import read_info, read_stack, read_window
+from mobanet_mmseg.rasters.windows import read_info, read_mask, read_stack, read_window
 from mobanet_mmseg.tiling.windows import Window
 
 
@@ -123,17 +123,20 @@ def read_classes(
         shape: Height and width of the tile's optical raster, pixels.
 
     Returns:
-        (h, w) uint8 class indices, ``UNKNOWN`` where the lookup has no class, and the (h, w, 1 or
-        3) pixels that were read.
+        (h, w) uint8 class indices, ``UNKNOWN`` where the lookup has no class, ignored where the
+        file's mask leaves a pixel out, and the (h, w, 1 or 3) pixels that were read.
 
     Raises:
         ValueError: If the raster is unreadable or of another kind.
     """
     label = read_info(path)
-    pixels = read_window(path, range(1, label.count + 1), window, shape)
+    bands = range(1, label.count + 1)
+    pixels = read_window(path, bands, window, shape)
     if label.count == 1 and label.nodata[0] is not None:
         lookup = {label.nodata[0]: IGNORE_INDEX} | lookup
-    return classes_of(pixels, lookup), pixels
+    labels = classes_of(pixels, lookup)
+    labels[~read_mask(path, bands, window, shape)] = IGNORE_INDEX
+    return labels, pixels
 
 
 def classes_of(pixels: np.ndarray, lookup: dict[int | tuple[int, ...], int]) -> np.ndarray:

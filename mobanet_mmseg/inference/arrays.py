@@ -71,7 +71,7 @@ class ArraySource:
             height=height,
             width=width,
             count=count,
-            dtype=str(rgb.dtype),
+            dtypes=(str(rgb.dtype),) * count,
             crs=None,
             transform=Affine.identity(),
             nodata=(None,) * count,

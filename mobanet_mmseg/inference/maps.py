@@ -84,7 +84,7 @@ def open_maps(
     for path, bands in ((paths.probabilities, tuple(classes)), (paths.confidence, ('confidence',))):
         if path is not None:
             layers.append(Layer(path, bands, scale=1 / PROBABILITY_1))
-    grid = RasterInfo(str(paths.labels), *shape, 1, 'uint8', crs, transform, (NODATA,))
+    grid = RasterInfo(str(paths.labels), *shape, 1, ('uint8',), crs, transform, (NODATA,))
     with open_geotiffs(layers, grid, cog=paths.cog) as writers:
         files = {writer.layer.path: writer for writer in writers}
         yield MapWriter(

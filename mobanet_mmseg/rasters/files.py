@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
@@ -36,20 +36,32 @@ class RasterInfo:
         height: Rows, pixels.
         width: Columns, pixels.
         count: Number of bands.
-        dtype: Name of numpy's type of the first band.
+        dtypes: Name of numpy's type of each band.
         crs: Coordinate reference system, None where the file has none.
         transform: From (col, row) to the coordinates of ``crs``.
         nodata: Value that means 'no data', one per band, None where there is none.
+        alpha: Numbers of the bands that are marked as alpha, counted from 1.
     """
 
     path: str
     height: int
     width: int
     count: int
-    dtype: str
+    dtypes: tuple[str, ...]
     crs: CRS | None
     transform: Affine
     nodata: tuple[float | None, ...]
+    alpha: tuple[int, ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """Name of numpy's type that holds the values of all bands."""
+        return np.result_type(*self.dtypes).name
+
+    @property
+    def data_bands(self) -> tuple[int, ...]:
+        """Numbers of all bands but alpha."""
+        return tuple(band for band in range(1, self.count + 1) if band not in self.alpha)
 
     def crop(self, window: Window) -> 'RasterInfo':
         """Say what the header of a window of the raster says, written to a file of its own.
@@ -69,12 +81,12 @@ class Handle:
     Args:
         dataset: The open file.
         info: Its header.
-        masked: Per band, whether a mask of its own or an alpha band says what is valid.
+        masked: Whether a mask of the file says where it holds data.
     """
 
     dataset: DatasetReader
     info: RasterInfo
-    masked: tuple[bool, ...]
+    masked: bool
 
 
 class _Handles(threading.local):
@@ -144,10 +156,15 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         height=dataset.height,
         width=dataset.width,
         count=dataset.count,
-        dtype=dataset.dtypes[0],
+        dtypes=dataset.dtypes,
         crs=dataset.crs,
         transform=dataset.transform,
         nodata=dataset.nodatavals,
+        alpha=tuple(
+            band
+            for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
+            if meaning == ColorInterp.alpha
+        ),
     )
 
 
@@ -180,7 +197,8 @@ def _open(path: str, size: int) -> Handle:
                 dataset = rasterio.open(path)
     except RasterioIOError as error:
         raise ValueError(_why_unreadable(path, size, error)) from error
-    masked = tuple(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums)
+    flags = dataset.mask_flag_enums[0]  # GDAL takes some alpha bands for a mask: all are ours
+    masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
     return Handle(dataset, info_of(dataset, path), masked)
 
 

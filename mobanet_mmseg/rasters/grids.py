@@ -223,7 +223,7 @@ def extent(path: str, crs: CRS | None, bounds: Bounds) -> RasterInfo:
     left, bottom, right, top = bounds
     least = 1e-9  # of what has no width or height
     transform = from_bounds(left, bottom, max(right, left + least), max(top, bottom + least), 1, 1)
-    return RasterInfo(path, 1, 1, 1, 'uint8', crs, transform, (None,))
+    return RasterInfo(path, 1, 1, 1, ('uint8',), crs, transform, (None,))
 
 
 def bounds_of(info: RasterInfo) -> Bounds:

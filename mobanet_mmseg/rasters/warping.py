@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
-from mobanet_mmseg.rasters.files import gdal_settings, open_raster
+from mobanet_mmseg.rasters.files import Handle, gdal_settings, open_raster
 from mobanet_mmseg.rasters.grids import across_grids, horizontal_crs, lies_on
-from mobanet_mmseg.rasters.windows import PixelWindow, RasterInfo
+from mobanet_mmseg.rasters.windows import RasterInfo
 from mobanet_mmseg.tiling.windows import Window
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
@@ -54,6 +55,10 @@ class WarpedRaster:
             'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
             'YSCALE': f'{1 / down}',
         }
+        self._path = info.path
+        handle = open_raster(info.path)
+        if 'add_alpha' not in options and (handle.masked or info.alpha):
+            self._path, self.bands = _masked(handle, bands), tuple(range(1, len(bands) + 1))
         self._source: DatasetReader | None = None
         self._vrt: WarpedVRT | None = None
 
@@ -103,14 +108,24 @@ class WarpedRaster:
     def _warp(self, window: Window) -> np.ndarray:
         with gdal_settings():
             if self._source is None:
-                self._source = rasterio.open(self.info.path)
+                self._source = rasterio.open(self._path)
                 self._vrt = WarpedVRT(self._source, **self._options)
             if self.cell == CELL:
-                return read_warped(self._vrt, self.bands, window)
+                return self._read_vrt(self._vrt, window)
             # GDAL warps whole blocks of its own size: a raster of the cell's size has none larger
             cell = grid_options(self.grid.crop(window))
             with WarpedVRT(self._source, **{**self._options, **cell}) as vrt:
-                return read_warped(vrt, self.bands, (0, 0, window.height, window.width))
+                return self._read_vrt(vrt, Window(0, 0, window.height, window.width))
+
+    def _read_vrt(self, vrt: WarpedVRT, window: Window) -> np.ndarray:
+        where = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            return vrt.read(list(self.bands), window=where)
+        except RasterioError as error:
+            raise ValueError(
+                f'{self.info.path} is damaged (GDAL says: {error.__cause__ or error}): copy or '
+                'download it again.'
+            ) from error
 
 
 def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
@@ -123,23 +138,13 @@ def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
     Raises:
         ValueError: If the raster marks one of them as alpha.
     """
-    marked = {*bands} & alpha_bands(info)
+    marked = {*bands} & {*info.alpha}
     if marked:
         raise ValueError(
             f'{info.path} marks the band {min(marked)} as alpha, and GDAL warps it as such: clear '
             'the mark (gdal_edit -colorinterp_N undefined), or leave the band out of the auxiliary '
             'bands.'
         )
-
-
-def alpha_bands(info: RasterInfo) -> set[int]:
-    """Name the bands that a raster marks as alpha.
-
-    Args:
-        info: Header of the raster.
-    """
-    meanings = open_raster(info.path).dataset.colorinterp
-    return {band for band, meaning in enumerate(meanings, 1) if meaning == ColorInterp.alpha}
 
 
 def value_options(info: RasterInfo, grid: RasterInfo, resampling: Resampling) -> dict[str, Any]:
@@ -189,28 +194,6 @@ def float_type(info: RasterInfo) -> np.dtype:
     return np.result_type(np.dtype(info.dtype), np.float32)
 
 
-def read_warped(vrt: WarpedVRT, bands: Sequence[int], window: PixelWindow) -> np.ndarray:
-    """Read (number of bands, h, w) values of a window of the grid.
-
-    Args:
-        vrt: A raster, warped.
-        bands: Numbers of the bands, counted from 1.
-        window: (row, col, height, width), pixels.
-
-    Raises:
-        ValueError: If the file is damaged there.
-    """
-    row, col, height, width = window
-    try:
-        with gdal_settings():
-            return vrt.read(list(bands), window=RasterioWindow(col, row, width, height))
-    except RasterioError as error:
-        raise ValueError(
-            f'{vrt.src_dataset.name} is damaged (GDAL says: {error.__cause__ or error}): copy or '
-            'download it again.'
-        ) from error
-
-
 def _source_pixels(info: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
     """Columns and rows of a raster that a pixel in the grid's middle spans."""
     cols = grid.width / 2 + np.array([0, 1, 0])  # there, a column on, a row on
@@ -225,3 +208,45 @@ def _cell(source_pixels: float) -> tuple[int, int]:
     while rows * cols * source_pixels > MAX_SOURCE and rows > 1:
         rows, cols = rows // 2, cols // 2
     return rows, cols
+
+
+def _masked(handle: Handle, bands: Sequence[int]) -> str:
+    """Describe a raster whose values are NaN where its nodata, mask or alpha leave them out.
+
+    GDAL warps by one of these alone, and takes a half transparent pixel for none. So there is a
+    virtual raster around the file for its nodata, and one around that for each mask.
+    """
+    info = handle.info
+    nodata = (info.nodata[band - 1] for band in bands)
+    inner = ['' if value is None else f'<NODATA>{value!r}</NODATA>' for value in nodata]
+    masks = [f'<SourceBand>mask,{bands[0]}</SourceBand>'] if handle.masked else []
+    masks += [
+        f'<SourceBand>{band}</SourceBand><LUT>0:0,1e-30:255</LUT>' for band in info.alpha
+    ]  # all above 0 is 255
+    source = info.path
+    for mask in masks:
+        mask = (
+            '<MaskBand><VRTRasterBand dataType="Byte"><ComplexSource><SourceFilename>'
+            f'{escape(info.path)}</SourceFilename>{mask}</ComplexSource></VRTRasterBand></MaskBand>'
+        )
+        source = _virtual(source, info, bands, inner, mask)
+        bands, inner = range(1, len(bands) + 1), ['<UseMaskBand>true</UseMaskBand>'] * len(bands)
+    return _virtual(source, info, bands, inner)
+
+
+def _virtual(
+    source: str, info: RasterInfo, bands: Sequence[int], inner: Sequence[str], mask: str = ''
+) -> str:
+    """Describe a virtual raster of floating values."""
+    kind = float_type(info).name.capitalize()
+    shown = ''.join(
+        f'<VRTRasterBand dataType="{kind}"><NoDataValue>nan</NoDataValue><ComplexSource>'
+        f'<SourceFilename>{escape(source)}</SourceFilename><SourceBand>{band}</SourceBand>{more}'
+        '</ComplexSource></VRTRasterBand>'
+        for band, more in zip(bands, inner, strict=True)
+    )
+    transform = ', '.join(map(str, info.transform.to_gdal()))
+    return (
+        f'<VRTDataset rasterXSize="{info.width}" rasterYSize="{info.height}">'
+        f'<GeoTransform>{transform}</GeoTransform>{shown}{mask}</VRTDataset>'
+    )

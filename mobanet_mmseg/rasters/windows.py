@@ -1,17 +1,18 @@
 """Reads rasters by windows: the one way by which training, tests and prediction get their pixels.
 
-Sizes are (height, width) and windows (row, col, height, width), pixels; bands are counted from 1.
+Bands are counted from 1.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from rasterio.errors import RasterioIOError
-from rasterio.windows import Window
+from rasterio.windows import Window as RasterioWindow
 
-from mobanet_mmseg.modalities import scale_aux, stack_modalities
+from mobanet_mmseg.modalities import Scaling, scale_aux, stack_modalities
 from mobanet_mmseg.rasters.files import (
     CACHE_BYTES,
     WINDOW_CACHE_BYTES,
@@ -22,28 +23,51 @@ from mobanet_mmseg.rasters.files import (
     read_info,
 )
 from mobanet_mmseg.rasters.grids import MAX_EDGE, check_sizes, same_size
+from mobanet_mmseg.tiling.windows import Window
 
 __all__ = [
     'MAX_EDGE',
     'RasterInfo',
     'check_bands',
     'check_sizes',
+    'chunks',
     'read_info',
+    'read_mask',
     'read_stack',
     'read_window',
     'read_with_validity',
 ]
 
+CHUNK_BYTES = 16_000_000  # of a raster that is read from the top to the bottom
+
 Bands = Sequence[int]
-PixelWindow = tuple[int, int, int, int]
-Limit = float | Sequence[float]
-AuxRange = tuple[Limit, Limit] | tuple[Limit, Limit, bool]  # low, high, whether to clip
+PixelWindow = Window
+AuxRange = Scaling
+
+
+def chunks(info: RasterInfo, multiple: int = 1) -> Iterator[Window]:
+    """Walk over a raster: windows of all columns, from the top, within ``CHUNK_BYTES`` each.
+
+    Args:
+        info: Header of the raster.
+        multiple: All but the last have a multiple of so many rows, at least one; whole rows of
+            the file's blocks besides, where these are low enough.
+    """
+    row_bytes = info.width * sum(max(4, np.dtype(dtype).itemsize) for dtype in info.dtypes)
+    most = max(1, CHUNK_BYTES // row_bytes)
+    block, _ = open_raster(info.path).dataset.block_shapes[0]
+    unit = math.lcm(multiple, block)
+    if unit > most:
+        unit = multiple
+    step = max(unit, most // unit * unit)
+    for row in range(0, info.height, step):
+        yield Window(row, 0, min(step, info.height - row), info.width)
 
 
 def read_window(
     path: str | Path,
     bands: Bands,
-    window: PixelWindow | None = None,
+    window: Window | None = None,
     shape: tuple[int, int] | None = None,
     *,
     nodata_to_nan: bool = False,
@@ -57,8 +81,8 @@ def read_window(
         shape: Size of the tile's reference raster. A raster that is smaller by at most
             ``MAX_EDGE`` a side is continued by its edge, a larger one is cropped. None is the
             raster's own size.
-        nodata_to_nan: Whether nodata, masked and infinite values become NaN, in a result of
-            float32 or float64.
+        nodata_to_nan: Whether what is not valid (see :func:`read_with_validity`) becomes NaN, in
+            a result of float32 or float64.
 
     Returns:
         (h, w, number of bands) array of the raster's own dtype.
@@ -68,59 +92,75 @@ def read_window(
         ValueError: If the file is unreadable, a band or the window lies outside of it, or its
             size differs from ``shape`` by more.
     """
-    handle = open_raster(path)
-    info = handle.info
-    check_bands(info, bands)
-    height, width = shape or (info.height, info.width)
-    if not same_size(info, (height, width)):
-        raise ValueError(
-            f'{info.path} has {info.height} x {info.width} pixels, but {height} x {width} are '
-            f'expected, at most {MAX_EDGE} more or less a side: give the raster of the same tile.'
-        )
-    row, col, h, w = window or (0, 0, height, width)
-    _check_window((row, col, h, w), info.path, (height, width))
-    top, left = min(row, info.height - 1), min(col, info.width - 1)
-    bottom, right = min(row + h, info.height), min(col + w, info.width)
-    inner = Window(left, top, right - left, bottom - top)
+    handle, inner, missing = _open_window(path, bands, window, shape)
     values = _read(handle, bands, inner)
     if nodata_to_nan:
         valid = _find_valid(handle, bands, inner, values)
         values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         values[~valid] = np.nan
-    missing = h - (bottom - top), w - (right - left)
-    if any(missing):
-        values = np.pad(values, ((0, 0), (0, missing[0]), (0, missing[1])), mode='edge')
-    return np.moveaxis(values, 0, -1)
+    return np.moveaxis(_continued(values, missing), 0, -1)
 
 
 def read_with_validity(
-    path: str | Path, bands: Bands, window: PixelWindow
+    path: str | Path,
+    bands: Bands,
+    window: Window | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one window of a raster, once, and find where it holds data.
+
+    A band holds data where its value is finite and not its nodata value, the mask of the file,
+    inside or beside it, does not leave the pixel out, and no alpha band is 0 there, be it of any
+    type and place, unless that band is asked for as a band like others.
 
     Args:
         path: Any raster that GDAL opens.
         bands: Numbers of the bands, in the order of the result's channels.
-        window: Window of the raster.
+        window: See :func:`read_window`.
+        shape: See :func:`read_window`.
 
     Returns:
         (h, w, number of bands) values, floating ones NaN where a band has no data, and (h, w) bool:
-        whether some band is neither nodata nor masked, NaN or infinite.
+        whether some band has.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is unreadable, or a band or the window lies outside of it.
+        ValueError: See :func:`read_window`.
     """
-    handle = open_raster(path)
-    check_bands(handle.info, bands)
-    _check_window(window, handle.info.path, (handle.info.height, handle.info.width))
-    row, col, h, w = window
-    inner = Window(col, row, w, h)
+    handle, inner, missing = _open_window(path, bands, window, shape)
     values = _read(handle, bands, inner)
     valid = _find_valid(handle, bands, inner, values)
     if np.issubdtype(values.dtype, np.floating):
         values[~valid] = np.nan
-    return np.moveaxis(values, 0, -1), valid.any(axis=0)
+    return (
+        np.moveaxis(_continued(values, missing), 0, -1),
+        _continued(valid.any(axis=0), missing),
+    )
+
+
+def read_mask(
+    path: str | Path,
+    bands: Bands,
+    window: Window | None = None,
+    shape: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Read where the mask and the alpha bands of a raster say that it holds data.
+
+    Args:
+        path: Any raster that GDAL opens.
+        bands: Numbers of the bands that are asked for; an alpha band among them says nothing.
+        window: See :func:`read_window`.
+        shape: See :func:`read_window`.
+
+    Returns:
+        (h, w) bool.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: See :func:`read_window`.
+    """
+    handle, inner, missing = _open_window(path, bands, window, shape)
+    return _continued(_find_mask(handle, bands, inner), missing)
 
 
 def read_stack(
@@ -129,8 +169,8 @@ def read_stack(
     *,
     img_bands: Bands,
     aux_bands: Bands,
-    aux_range: AuxRange | None,
-    window: PixelWindow | None = None,
+    aux_range: Scaling | None,
+    window: Window | None = None,
 ) -> np.ndarray:
     """Read one window of a tile as a stacked sample.
 
@@ -142,10 +182,8 @@ def read_stack(
         img_path: Optical raster.
         aux_path: Auxiliary raster on the same grid; None for auxiliary channels of 0.
         img_bands: Bands of the optical raster, in the order of the channels.
-        aux_bands: Bands of the auxiliary raster, likewise.
-        aux_range: Values that become 0 and 1, in the unit of the raster, each one number or one
-            per band, and, if given, whether what lies outside is clipped to 0..1; None leaves the
-            values as they are.
+        aux_bands: Bands of the auxiliary raster, likewise; none for the optical image alone.
+        aux_range: How the auxiliary values are scaled; None leaves them as they are.
         window: Window of the optical raster; None is all of it.
 
     Returns:
@@ -156,9 +194,10 @@ def read_stack(
         ValueError: If a file is unreadable, or the two do not fit.
     """
     info = read_info(img_path)
-    floating = np.issubdtype(info.dtype, np.floating)
+    check_bands(info, img_bands)
+    floating = any(np.issubdtype(info.dtypes[band - 1], np.floating) for band in img_bands)
     img = read_window(img_path, img_bands, window, nodata_to_nan=floating)
-    if aux_path is None:
+    if aux_path is None or not aux_bands:
         return stack_modalities(img, np.zeros((*img.shape[:2], len(aux_bands)), np.float32))
     check_sizes(read_info(aux_path), info)
     shape = (info.height, info.width)
@@ -191,23 +230,54 @@ def check_bands(info: RasterInfo, bands: Bands) -> None:
         )
 
 
-def _check_window(window: PixelWindow, path: str, shape: tuple[int, int]) -> None:
-    row, col, h, w = window
-    height, width = shape
-    if min(row, col) < 0 or min(h, w) < 1 or row + h > height or col + w > width:
+def _open_window(
+    path: str | Path, bands: Bands, window: Window | None, shape: tuple[int, int] | None
+) -> tuple[Handle, RasterioWindow, tuple[int, int]]:
+    """Find the part of a window that lies inside the raster, and how many rows and columns do not.
+
+    What does not is at most an edge, by which the raster is smaller than the shape.
+    """
+    handle = open_raster(path)
+    info = handle.info
+    check_bands(info, bands)
+    height, width = shape or (info.height, info.width)
+    if not same_size(info, (height, width)):
         raise ValueError(
-            f'The window (row, col, height, width) = {(row, col, h, w)} leaves {path} of '
+            f'{info.path} has {info.height} x {info.width} pixels, but {height} x {width} are '
+            f'expected, at most {MAX_EDGE} more or less a side: give the raster of the same tile.'
+        )
+    window = Window(*(window or (0, 0, height, width)))
+    inside = window.row >= 0 and window.col >= 0 and min(window.height, window.width) >= 1
+    if not inside or window.bottom > height or window.right > width:
+        raise ValueError(
+            f'The window (row, col, height, width) = {tuple(window)} leaves {info.path} of '
             f'{height} x {width} pixels: give one inside.'
         )
+    top, left = min(window.row, info.height - 1), min(window.col, info.width - 1)
+    bottom, right = min(window.bottom, info.height), min(window.right, info.width)
+    inner = RasterioWindow(left, top, right - left, bottom - top)
+    return handle, inner, (window.height - inner.height, window.width - inner.width)
 
 
-def _read(handle: Handle, bands: Bands, window: Window) -> np.ndarray:
+def _continued(pixels: np.ndarray, missing: tuple[int, int]) -> np.ndarray:
+    """Continue (..., h, w) pixels by their edge."""
+    if not any(missing):
+        return pixels
+    widths = [(0, 0)] * (pixels.ndim - 2) + [(0, count) for count in missing]
+    return np.pad(pixels, widths, mode='edge')
+
+
+def _read(handle: Handle, bands: Bands, window: RasterioWindow) -> np.ndarray:
     """Read (bands, h, w) values of a window that lies inside the raster."""
     with _reading(handle, window):
-        return handle.dataset.read(list(bands), window=window)
+        if len({handle.info.dtypes[band - 1] for band in bands}) == 1:
+            return handle.dataset.read(list(bands), window=window)
+        return np.stack([handle.dataset.read(band, window=window) for band in bands])
 
 
-def _find_valid(handle: Handle, bands: Bands, window: Window, values: np.ndarray) -> np.ndarray:
+def _find_valid(
+    handle: Handle, bands: Bands, window: RasterioWindow, values: np.ndarray
+) -> np.ndarray:
     """Where the (bands, h, w) values of a window are data, bool of the same shape."""
     valid = np.isfinite(values)
     for channel, band in enumerate(bands):
@@ -215,14 +285,25 @@ def _find_valid(handle: Handle, bands: Bands, window: Window, values: np.ndarray
         if nodata is not None:
             with np.errstate(over='ignore'):  # a nodata of float64 in a raster of float32
                 valid[channel] &= values[channel] != nodata
-        if handle.masked[band - 1]:
-            with _reading(handle, window):
-                valid[channel] &= handle.dataset.read_masks(band, window=window) != 0
+    if handle.masked or handle.info.alpha:
+        valid &= _find_mask(handle, bands, window)
+    return valid
+
+
+def _find_mask(handle: Handle, bands: Bands, window: RasterioWindow) -> np.ndarray:
+    """Where the mask and the alpha bands that are not asked for leave a window's pixels, (h, w)."""
+    valid = np.ones((window.height, window.width), bool)
+    if handle.masked:
+        with _reading(handle, window):
+            valid &= handle.dataset.read_masks(1, window=window) != 0
+    for band in handle.info.alpha:
+        if band not in bands:
+            valid &= _read(handle, [band], window)[0] > 0  # a half transparent pixel is one
     return valid
 
 
 @contextmanager
-def _reading(handle: Handle, window: Window) -> Iterator[None]:
+def _reading(handle: Handle, window: RasterioWindow) -> Iterator[None]:
     """Turn what GDAL says of a damaged file into a sentence that names it."""
     cut = window.width < handle.info.width
     try:

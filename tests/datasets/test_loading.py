@@ -63,6 +63,17 @@ def test_the_rasters_nodata_is_ignored_unless_it_is_a_class(tmp_path, warned):
     assert not warned
 
 
+@pytest.mark.parametrize('colours', [False, True])
+def test_what_the_mask_of_the_file_leaves_out_is_ignored(tmp_path, warned, colours):
+    pixels = np.array([[0, 1], [9, 2]], np.uint8)
+    pixels = PALETTE[np.minimum(pixels, 2)] if colours else pixels
+    write_raster(tmp_path / 'label.tif', pixels)
+    with rasterio.open(tmp_path / 'label.tif', 'r+') as raster:
+        raster.write_mask(np.array([[True, False], [False, True]]))
+    labels, _ = loading.read_classes(tmp_path / 'label.tif', LOOKUP, None, (2, 2))
+    assert labels.tolist() == [[0, 255], [255, 2]]
+
+
 def test_a_palette_raster_holds_indices(tmp_path):
     path = write_raster(tmp_path / 'label.tif', np.array([[2, 0, 1]], np.uint8))
     with rasterio.open(path, 'r+') as raster:

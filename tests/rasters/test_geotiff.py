@@ -27,7 +27,7 @@ CLASSES = Classes(('road', 'house', 'tree'), [[255, 255, 255], [0, 0, 255], [0, 
 
 
 def grid_of(height=37, width=53, crs=UTM, transform=NORTH_UP):
-    return RasterInfo('grid.tif', height, width, 1, 'uint8', crs, transform, (None,))
+    return RasterInfo('grid.tif', height, width, 1, ('uint8',), crs, transform, (None,))
 
 
 def some_labels(height=37, width=53):

@@ -95,7 +95,7 @@ def test_pixels_fit_by_size_and_by_place(tmp_path, image):
 def header(transform, size=(20, 30), crs='EPSG:32633'):
     """A raster that need not exist."""
     crs = None if crs is None else CRS.from_string(crs)
-    return RasterInfo('a.tif', *size, 1, 'uint8', crs, Affine(*transform), (None,))
+    return RasterInfo('a.tif', *size, 1, ('uint8',), crs, Affine(*transform), (None,))
 
 
 GRID = header((1, 0, 500_000, 0, -1, 5_000_000))

@@ -6,10 +6,23 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp, Resampling
 from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.rasters import files as raster_files
-from mobanet_mmseg.rasters.windows import check_sizes, read_info, read_stack, read_window
+from mobanet_mmseg.rasters import windows
+from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.grids import check_sizes
+from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
+from mobanet_mmseg.rasters.windows import (
+    chunks,
+    read_mask,
+    read_stack,
+    read_window,
+    read_with_validity,
+)
+from mobanet_mmseg.tiling.windows import Window
 
 SHAPE = (37, 53)
 WINDOWS = [(0, 0, 5, 7), (11, 20, 16, 9), (36, 0, 1, 53), (30, 46, 7, 7), (0, 52, 37, 1), None]
@@ -98,12 +111,165 @@ def test_every_usual_nodata_value_is_found(tmp_path, nodata):
     np.testing.assert_array_equal(read, [[np.nan, 2]])
 
 
-def test_a_mask_of_the_raster_says_what_is_valid(tmp_path):
-    path = write_raster(tmp_path / 'dsm.tif', np.array([[5, 6, 7]], np.uint8))
-    with rasterio.open(path, 'r+') as raster:
-        raster.write_mask(np.array([[True, False, True]]))
-    read = read_window(path, (1,), nodata_to_nan=True)[..., 0]
-    np.testing.assert_array_equal(read, [[5, np.nan, 7]])
+VALUES = np.arange(12).reshape(3, 4) + 1
+LEFT_OUT = np.zeros((3, 4), bool)
+LEFT_OUT[1, 2] = True
+
+
+def masked_raster(path, pixels, *, inside=True, alpha=None, mask=None, **profile):
+    """A raster with a mask inside or beside the file, or a band that is marked as alpha."""
+    write_raster(path, pixels, **profile)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(path, 'r+') as raster:
+        if alpha is not None:
+            kinds = [ColorInterp.undefined] * raster.count
+            kinds[alpha - 1] = ColorInterp.alpha
+            raster.colorinterp = [ColorInterp.gray, *kinds[1:]] if alpha != 1 else kinds
+        if mask is not None:
+            raster.write_mask(mask)
+    assert path.with_name(f'{path.name}.msk').exists() == (mask is not None and not inside)
+    return path
+
+
+def valid_of(path, bands=(1,)):
+    """Where a raster holds data, the same however it is read."""
+    values, valid = read_with_validity(path, bands)
+    np.testing.assert_array_equal(valid, np.isfinite(values).any(-1) & valid)
+    as_nan = read_window(path, bands, nodata_to_nan=True)
+    np.testing.assert_array_equal(np.isfinite(as_nan).any(-1), valid)
+    grid = read_info(path)
+    for resampling in (Resampling.nearest, Resampling.bilinear):
+        options = value_options(grid, grid, resampling)
+        with WarpedRaster(grid, grid, bands, options) as warped:
+            np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4)), as_nan)
+    return valid
+
+
+@pytest.mark.parametrize('inside', [True, False])
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_a_mask_inside_or_beside_the_file_leaves_pixels_out(tmp_path, dtype, inside):
+    pixels = VALUES.astype(dtype)
+    path = masked_raster(tmp_path / 'a.tif', pixels, inside=inside, mask=~LEFT_OUT)
+    np.testing.assert_array_equal(valid_of(path), ~LEFT_OUT)
+    np.testing.assert_array_equal(read_mask(path, (1,)), ~LEFT_OUT)
+
+
+@pytest.mark.parametrize('inside', [True, False])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32, np.float64])
+def test_nodata_and_a_mask_both_leave_pixels_out(tmp_path, dtype, inside):
+    options = {'inside': inside, 'mask': ~LEFT_OUT, 'nodata': 5}
+    path = masked_raster(tmp_path / 'a.tif', VALUES.astype(dtype), **options)
+    np.testing.assert_array_equal(valid_of(path), ~LEFT_OUT & (VALUES != 5))
+
+
+def test_nodata_is_that_of_each_band(tmp_path):
+    pixels = np.stack([VALUES, VALUES[::-1]], -1).astype(np.uint8)
+    path = write_raster(tmp_path / 'a.tif', pixels, nodata=5)
+    values = read_window(path, (1, 2), nodata_to_nan=True)
+    np.testing.assert_array_equal(np.isnan(values), pixels == 5)
+    assert valid_of(path, (1, 2)).sum() == 11  # the 5 of both lies in one place, the middle row
+    vrt = tmp_path / 'a.vrt'
+    with rasterio.open(path) as raster:
+        rasterio.shutil.copy(raster, vrt, driver='VRT')
+    first, second = vrt.read_text().split('<NoDataValue>5</NoDataValue>', 1)
+    vrt.write_text(f'{first}<NoDataValue>7</NoDataValue>{second}')
+    values = read_window(vrt, (1, 2), nodata_to_nan=True)
+    np.testing.assert_array_equal(np.isnan(values), pixels == (7, 5))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(('count', 'alpha'), [(2, 2), (4, 4), (5, 5), (3, 2), (3, 1)])
+def test_an_alpha_band_of_any_type_and_place_leaves_out_what_is_all_transparent(
+    tmp_path, dtype, count, alpha
+):
+    pixels = np.stack([VALUES] * count, -1).astype(dtype)
+    pixels[..., alpha - 1] = np.where(LEFT_OUT, 0, 255)
+    pixels[0, 0, alpha - 1] = 1  # nearly transparent, and yet there
+    path = masked_raster(tmp_path / 'a.tif', pixels, alpha=alpha)
+    assert read_info(path).alpha == (alpha,)
+    others = read_info(path).data_bands
+    assert len(others) == count - 1 and alpha not in others
+    np.testing.assert_array_equal(valid_of(path, others), ~LEFT_OUT)
+    assert read_mask(path, range(1, count + 1)).all()  # a band like others, if it is asked for
+    assert read_with_validity(path, (alpha,))[1].all()
+
+
+def test_alpha_and_a_mask_and_nodata_all_leave_pixels_out(tmp_path):
+    pixels = np.stack([VALUES, np.where(VALUES == 2, 0, 0.001)], -1).astype(np.float32)
+    options = {'alpha': 2, 'mask': ~LEFT_OUT, 'nodata': 5}
+    path = masked_raster(tmp_path / 'a.tif', pixels, **options)
+    np.testing.assert_array_equal(valid_of(path), ~LEFT_OUT & (VALUES != 5) & (VALUES != 2))
+
+
+@pytest.mark.parametrize('nodata', [None, np.nan])
+@pytest.mark.parametrize('mask', [None, ~LEFT_OUT])
+def test_nan_and_infinite_values_are_no_data(tmp_path, nodata, mask):
+    pixels = VALUES.astype(np.float32)
+    pixels[0, :2] = np.nan, np.inf
+    path = masked_raster(tmp_path / 'a.tif', pixels, nodata=nodata, mask=mask)
+    expected = np.isfinite(pixels) & (True if mask is None else mask)
+    values = read_window(path, (1,), nodata_to_nan=True)[..., 0]
+    np.testing.assert_array_equal(values, np.where(expected, pixels, np.nan))
+    np.testing.assert_array_equal(read_with_validity(path, (1,))[1], expected)
+
+
+def test_a_band_is_data_where_another_one_is_not(tmp_path):
+    pixels = np.stack([VALUES, VALUES], -1).astype(np.float32)
+    pixels[0, 0, 0] = pixels[1, 1, :] = np.nan
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    assert [tuple(place) for place in np.argwhere(~valid_of(path, (1, 2)))] == [(1, 1)]
+
+
+def test_validity_is_continued_by_the_edge_as_the_values_are(tmp_path):
+    path = masked_raster(tmp_path / 'a.tif', VALUES.astype(np.uint8), mask=VALUES != 4)
+    values, valid = read_with_validity(path, (1,), Window(0, 3, 3, 2), (3, 5))
+    np.testing.assert_array_equal(values[..., 0], VALUES[:, [3, 3]])
+    np.testing.assert_array_equal(valid, [[False, False], [True, True], [True, True]])
+
+
+def test_bands_of_several_types_are_read_as_one_that_holds_them(tmp_path):
+    first = write_raster(tmp_path / 'a.tif', VALUES.astype(np.uint8))
+    second = write_raster(tmp_path / 'b.tif', VALUES.astype(np.float32) / 2)
+    band = (
+        '<VRTRasterBand dataType="{}"><SimpleSource><SourceFilename>{}</SourceFilename>'
+        '</SimpleSource></VRTRasterBand>'
+    )
+    bands = band.format('Byte', first) + band.format('Float32', second)
+    path = tmp_path / 'a.vrt'
+    path.write_text(f'<VRTDataset rasterXSize="4" rasterYSize="3">{bands}</VRTDataset>')
+    assert read_info(path).dtypes == ('uint8', 'float32') and read_info(path).dtype == 'float32'
+    values = read_window(path, (2, 1))
+    np.testing.assert_array_equal(values, np.stack([VALUES / 2, VALUES], -1))
+    assert read_window(path, (1,)).dtype == np.uint8
+
+
+@pytest.mark.parametrize('multiple', [1, 5])
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_chunks_cover_each_row_once_within_the_bound(tmp_path, monkeypatch, layout, multiple):
+    path = write_raster(tmp_path / 'a.tif', random_tile((370, 53))[1], **LAYOUTS[layout])
+    monkeypatch.setattr(windows, 'CHUNK_BYTES', 53 * 4 * 40)
+    found = list(chunks(read_info(path), multiple))
+    assert [row for chunk in found for row in range(chunk.row, chunk.bottom)] == [*range(370)]
+    assert {(chunk.col, chunk.width) for chunk in found} == {(0, 53)}
+    assert all(chunk.height <= 40 and chunk.row % multiple == 0 for chunk in found)
+    if layout == 'tiled' and multiple == 1:
+        assert all(chunk.row % 32 == 0 for chunk in found)
+
+
+def test_a_chunk_has_the_rows_that_it_must_have_whatever_the_bound(tmp_path, monkeypatch):
+    path = write_raster(tmp_path / 'a.tif', random_tile((37, 53))[1])
+    monkeypatch.setattr(windows, 'CHUNK_BYTES', 1)
+    assert [chunk.height for chunk in chunks(read_info(path), 10)] == [10, 10, 10, 7]
+
+
+def test_without_auxiliary_bands_the_optical_image_is_alone(tmp_path):
+    optical, heights, _ = random_tile(SHAPE)
+    img = write_raster(tmp_path / 'img.tif', optical)
+    dsm = write_raster(tmp_path / 'dsm.tif', heights)
+    settings = {'img_bands': (1, 2, 3), 'aux_range': None}
+    for aux in (None, dsm):
+        np.testing.assert_array_equal(read_stack(img, aux, **settings, aux_bands=()), optical)
+    zeros = read_stack(img, None, **settings, aux_bands=(1, 2))
+    assert zeros.shape == (*SHAPE, 5) and not zeros[..., 3:].any()
 
 
 def test_the_header_is_told(tmp_path):
