@@ -30,7 +30,7 @@ from scenes.toy import toy
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.rasters.windows import read_info, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
 
@@ -230,6 +230,17 @@ def test_optical_nodata_is_no_label_and_tiles_without_data_are_left_out(tmp_path
     with rasterio.open(tmp_path / 'out/img/rgb_r001_c000.tif') as tile:
         assert tile.nodata == 0
     ask(tmp_path / 'out').full_init()
+
+
+def test_what_a_mask_leaves_out_of_a_raster_with_nodata_is_no_data_in_its_tiles(tmp_path):
+    rgb = optical(tmp_path, np.full((*SHAPE, 3), 100, np.uint8), nodata=0)
+    mask = np.ones(SHAPE, bool)
+    mask[:3, :7] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(rgb, 'r+') as raster:
+        raster.write_mask(mask)
+    convert(RasterPair(rgb, heights(tmp_path)), tmp_path / 'out', SMALL)
+    _, valid = read_with_validity(tmp_path / 'out/img/rgb_r000_c000.tif', (1, 2, 3))
+    np.testing.assert_array_equal(valid, mask[:20, :20])
 
 
 def test_what_lies_outside_of_the_aux_raster_is_nan_where_it_has_no_nodata_value(tmp_path):
