@@ -3,7 +3,7 @@
 import glob
 import os
 import shutil
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -108,6 +108,39 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with whole_file(path) as part:
         part.write_text(text, encoding='utf-8')
+
+
+def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, under whatever names and links the files are known.
+
+    Args:
+        outputs: Files to write, and folders that are replaced with all that is in them; None is
+            none.
+        inputs: Files that are read, for rasters those of
+            :func:`mobanet_mmseg.rasters.sources.files_behind`.
+
+    Raises:
+        ValueError: If an output is an input, or a folder that holds one.
+    """
+    written = {_identity(Path(output)): output for output in outputs if output is not None}
+    for name in inputs:
+        path = Path(name).absolute()
+        for place in (path, *path.parents, *path.resolve().parents):  # the folders that it lies in
+            identity = _identity(place)
+            if identity is not None and identity in written:
+                raise ValueError(
+                    f'{written[identity]} would be written over {name}, which is read: give '
+                    'another place, or another name.'
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file or folder has for itself, whatever it is called; None where nothing is."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def check_folder(path: Path, written: Set[str], mark: str, overwrite: bool) -> None:

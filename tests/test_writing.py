@@ -5,6 +5,7 @@ from scenes.limits import no_root, short_disk
 
 from mobanet_mmseg.writing import (
     check_folder,
+    check_outputs,
     hidden_part,
     reporting,
     whole_file,
@@ -158,3 +159,29 @@ def test_each_process_has_its_own_hidden_part(tmp_path):
     with whole_file(tmp_path / 'out') as part:
         part.touch()
         assert str(os.getpid()) in part.name
+
+
+@pytest.mark.parametrize('link', [os.symlink, os.link, None])
+def test_an_output_that_is_an_input_is_refused_whatever_it_is_called(tmp_path, link):
+    write_text(tmp_path / 'in.tif', 'pixels')
+    name = 'in.tif' if link is None else 'out.tif'
+    if link is not None:
+        link(tmp_path / 'in.tif', tmp_path / name)
+    (tmp_path / 'b').mkdir()
+    with pytest.raises(ValueError, match=rf'b/\.\./{name} would be written over .*in\.tif, which'):
+        check_outputs([None, tmp_path / 'b' / '..' / name], [tmp_path / 'in.tif'])
+
+
+def test_a_folder_that_holds_an_input_is_no_output(tmp_path):
+    write_text(tmp_path / 'out' / 'img' / 'in.tif', 'pixels')
+    (tmp_path / 'link').symlink_to(tmp_path / 'out' / 'img')
+    for path in (tmp_path / 'out' / 'img' / 'in.tif', tmp_path / 'link' / 'in.tif'):
+        with pytest.raises(ValueError, match=r'out would be written over .*in\.tif'):
+            check_outputs([tmp_path / 'out'], [path])
+
+
+def test_new_files_beside_the_inputs_and_inputs_that_are_missing_are_fine(tmp_path):
+    write_text(tmp_path / 'in.tif', 'pixels')
+    write_text(tmp_path / 'old.tif', 'pixels')
+    inputs = [tmp_path / 'in.tif', tmp_path / 'missing.tif', '/vsizip/a.zip/a.tif']
+    check_outputs([tmp_path / 'new.tif', tmp_path / 'old.tif', tmp_path / 'folder'], inputs)
