@@ -1,16 +1,18 @@
 """Writing synthetic tiles in the layout, names and quirks of the ISPRS Potsdam archive."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine, from_origin
 from rich.progress import track
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, Source
 from mobanet_mmseg.synthetic.tile import SyntheticTile, make_tile, parse_name
+from mobanet_mmseg.writing import whole_file, write_text
 
 # Which of a tile's bands R G B IR each orthophoto holds.
 BANDS = {'rgb': (0, 1, 2), 'irrg': (3, 0, 1), 'rgbir': (0, 1, 2, 3)}
@@ -41,6 +43,7 @@ def write_archive(
         compress: GDAL's name of a GeoTIFF compression, or ``none`` as in the archive.
 
     Raises:
+        OSError: If a file cannot be written.
         ValueError: If no name is given, or a name or an orthophoto is unknown in kind.
     """
     if not names:
@@ -49,7 +52,7 @@ def write_archive(
     if unknown or not bands:
         raise ValueError(f'Orthophotos {unknown} are unknown: choose from {sorted(BANDS)}.')
     out = Path(out)
-    _replace(out / 'README.txt', lambda path: path.write_text(_readme(names, size, seed, gsd)))
+    write_text(out / 'README.txt', _readme(names, size, seed, gsd))
     for index, name in enumerate(track(names, description='Writing tiles')):
         tile = make_tile(name, (size, size), seed, gsd)
         transform = _transform(name, size, gsd)
@@ -113,19 +116,8 @@ def _write_raster(path: Path, pixels: np.ndarray, transform: Affine, compress: s
     if count == 4:
         profile |= {'alpha': 'unspecified'}  # infrared, not opacity
 
-    def save(part: Path) -> None:
-        with rasterio.open(part, 'w', **profile) as raster:
-            raster.write(np.moveaxis(pixels, 2, 0))
-
-    _replace(path, save)
-
-
-def _replace(path: Path, save: Callable[[Path], object]) -> None:
-    """Save beside a path, then rename, so that no file is ever half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    save(part)
-    part.replace(path)
+    with whole_file(path, RasterioError) as part, rasterio.open(part, 'w', **profile) as raster:
+        raster.write(np.moveaxis(pixels, 2, 0))
 
 
 def _readme(names: Sequence[str], size: int, seed: int, gsd: float) -> str:
