@@ -21,7 +21,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer, Prediction
+from mobanet_mmseg import MultimodalInferencer
+from mobanet_mmseg.inference.inferencer import Prediction
 from mobanet_mmseg.visualization.colours import colourise, hillshade, stretch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +93,7 @@ def main() -> None:
     #    heights (H, W). Heights in metres are scaled as in the training, or by the range that
     #    aux_range=(low, high) says. These here are scaled already: they are what the model saw.
     with inferencer.open_pair(args.rgb, args.aux) as pair:
-        stack, _ = pair.read_rows(0, pair.info.height)  # (channels, H, W), optical first
+        stack, _ = pair.read()  # (channels, H, W), optical first
     num_optical = len(inferencer.options['img_bands'])
     rgb, aux = np.moveaxis(stack[:num_optical], 0, -1), np.moveaxis(stack[num_optical:], 0, -1)
     again = inferencer(rgb, aux, aux_range=None)

@@ -18,3 +18,12 @@ from mobanet_mmseg import (  # noqa: E402  (MMSeg imports only after the stack i
 
 __version__ = '0.1.0'
 __all__ = ['datasets', 'engine', 'evaluation', 'inference', 'models', 'visualization']
+
+
+def __getattr__(name: str) -> type:
+    """Give the Python face of prediction, which is imported where it is asked for alone."""
+    if name == 'MultimodalInferencer':
+        from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+
+        return MultimodalInferencer
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

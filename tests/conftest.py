@@ -46,7 +46,7 @@ def data(tmp_path):
 @pytest.fixture
 def noise(tmp_path):
     """A scene of random pixels, 150 x 53, for a model whose logits depend on the window."""
-    from scenes.ranks import write_noisy_scene
+    from scenes.distributed import write_noisy_scene
 
     return write_noisy_scene(tmp_path)
 
@@ -54,17 +54,16 @@ def noise(tmp_path):
 @pytest.fixture
 def threads(monkeypatch):
     """Start threads in the place of processes."""
-    from scenes.ranks import Threads
+    from scenes.distributed import Threads
 
-    from mobanet_mmseg.inference import ranks, together
+    from mobanet_mmseg.inference import distributed
 
     def start(world_size: int) -> Threads:
         made = Threads(world_size)
-        for module in (ranks, together):
-            monkeypatch.setattr(module, 'get_rank', made.rank)
-            monkeypatch.setattr(module, 'get_world_size', lambda: world_size)
+        monkeypatch.setattr(distributed, 'get_rank', made.rank)
+        monkeypatch.setattr(distributed, 'get_world_size', lambda: world_size)
         for name in ('all_gather_object', 'broadcast_object_list'):
-            monkeypatch.setattr(ranks.distributed, name, getattr(made, name))
+            monkeypatch.setattr(distributed.distributed, name, getattr(made, name))
         return made
 
     return start

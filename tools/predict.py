@@ -8,6 +8,8 @@ work; on several machines, all see the files and --out by the same paths.
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +19,28 @@ from mmengine.dist import get_world_size, is_main_process
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mobanet_mmseg.classes import Classes
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-from mobanet_mmseg.inference.maps import NODATA
-from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
-from mobanet_mmseg.inference.preview import read_preview
-from mobanet_mmseg.inference.ranks import (
-    LostRankError,
-    OtherRankError,
+from mobanet_mmseg.inference.distributed import (
+    LostProcessError,
+    OtherProcessError,
     agreed,
-    end_ranks,
+    end_processes,
     failing_together,
     gathered,
+    open_shared,
+    own_strips,
     share_items,
-    start_ranks,
+    start_processes,
+    write_shared,
 )
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, map_paths, write_maps
+from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
+from mobanet_mmseg.inference.trained import read_truth
+from mobanet_mmseg.rasters.windows import read_info, read_window
+from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.visualization.pictures import check_ending, render_panels, save_picture
+
+LONGER_SIDE = 2400  # pixels that are drawn at most: twice a panel's, which is then drawn by area
 
 
 def parse_args() -> argparse.Namespace:
@@ -107,8 +114,6 @@ def list_pairs(args: argparse.Namespace) -> list[Pair]:
         pairs = read_pairs(args.pairs, args.out)
     else:
         pairs = find_pairs(args.rgb, args.aux, args.out)
-    if args.modality != 'rgb' and any(pair.aux is None for pair in pairs):
-        raise ValueError('There is no --aux: give one, or --modality rgb to predict without.')
     if args.picture is not None or args.label is not None:
         if len(pairs) > 1:
             raise ValueError(f'--picture and --label are for one raster, but {len(pairs)} came.')
@@ -166,33 +171,33 @@ def load_inferencer(args: argparse.Namespace) -> MultimodalInferencer:
 def predict(args: argparse.Namespace) -> list[str]:
     """Predict all pairs; gives this process's sentences of those that could not be."""
     with failing_together():
-        pairs = list_pairs(args)
+        jobs = [(pair, paths_of(args, pair)) for pair in list_pairs(args)]
         aux_range = read_range(args.aux_range)
         inferencer = load_inferencer(args)
-    pairs = agreed(pairs)  # as the first process lists them: a file may have appeared since
+        for pair, _ in jobs:
+            inferencer.check_aux(pair.aux)
+    jobs = agreed(jobs)  # as the first process lists them: a file may have appeared since
+    inferencer.tiling = agreed(inferencer.tiling)  # as it tried them, too
     main_process = is_main_process()
     if main_process:
-        device = next(inferencer.model.parameters()).device
-        tiling = inferencer.settings.tiling
-        window, stride = (' x '.join(map(str, sides)) for sides in (tiling.window, tiling.stride))
-        print(
-            f'{len(pairs)} to predict on {device}: windows of {window} pixels, stride {stride}, '
-            f'{tiling.batch_size} at once, blend {tiling.blend or "none"}',
-            flush=True,
-        )
+        print(f'{len(jobs)} to predict {describe_windows(inferencer)}', flush=True)
     columns = TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:.0f} %')
     timing = TimeElapsedColumn(), TextColumn('elapsed,'), TimeRemainingColumn(), TextColumn('left')
     failures = []
-    own, alone = share_items(pairs)
+    own, shared = share_items(jobs)
     # else what is printed would go where the progress goes, also if only that is a terminal
     shown = {'console': Console(stderr=True), 'redirect_stdout': sys.stdout.isatty()}
     with Progress(*columns, *timing, **shown, disable=not main_process) as progress:
-        rasters = f'rasters{share_text()}' if alone else 'rasters'
+        rasters = 'rasters' if shared else f'rasters{share_text()}'
         every = progress.add_task(rasters, total=len(own), visible=len(own) > 1)
-        for pair in own:
+        for pair, paths in own:
             try:
-                predict_pair(args, inferencer, pair, aux_range, alone, progress)
-            except OtherRankError:
+                counts = predict_pair(inferencer, pair, paths, aux_range, shared, progress)
+                if is_main_process() or not shared:
+                    print(describe(pair.out, counts, inferencer.classes.names), flush=True)
+                    if args.picture is not None:
+                        draw(args, inferencer, pair, aux_range)
+            except OtherProcessError:
                 pass  # the other process tells
             except torch.OutOfMemoryError:
                 failures.append(
@@ -205,47 +210,63 @@ def predict(args: argparse.Namespace) -> list[str]:
     return failures
 
 
+def paths_of(args: argparse.Namespace, pair: Pair) -> MapPaths:
+    wanted = {'probabilities': args.probabilities, 'confidence': args.confidence, 'cog': args.cog}
+    return map_paths(pair.out, (pair.rgb, pair.aux), **wanted)
+
+
 def share_text() -> str:
     """What a bar says where it shows the first process's share alone."""
     return f' (1 of {get_world_size()} shares)' if get_world_size() > 1 else ''
 
 
 def predict_pair(
-    args: argparse.Namespace,
     inferencer: MultimodalInferencer,
     pair: Pair,
+    paths: MapPaths,
     aux_range: str | tuple[float, float],
-    alone: bool,
+    shared: bool,
     progress: Progress,
-) -> None:
+) -> np.ndarray:
+    """Predict a raster, alone or with the other processes; gives the counts of its labels."""
     progress.live.stop()  # the range of warped heights may be found first, with a bar of its own
-    task = progress.add_task(pair.rgb.name + ('' if alone else share_text()), total=None)
+    open_pair = partial(open_shared, inferencer) if shared else inferencer.open_pair
+    with open_pair(pair.rgb, pair.aux, aux_range) as source:
+        strips = inferencer.plan(source)
+        own = own_strips(strips) if shared else strips
+        rows = inferencer.predict_rows(source, own, **paths.wanted)
+        if shared:
+            rows = write_shared(rows, strips, paths, source.info, inferencer.classes)
+        else:
+            rows = write_maps(rows, paths, source.info, inferencer.classes)
+        name = pair.rgb.name + (share_text() if shared else '')
+        pixels = sum(strip.done.height * strip.done.width for strip in own)
+        counts = count_labels(showing(rows, progress, name, pixels))
+    return sum(gathered([counts])) if shared else counts
 
-    def advance(rows: float, total: int) -> None:
-        progress.start()
-        progress.update(task, advance=rows, total=total)
 
+def showing(rows: Iterable[Maps], progress: Progress, name: str, pixels: int) -> Iterator[Maps]:
+    """Give the rows, and show how many of their pixels have come."""
+    progress.start()
+    task = progress.add_task(name, total=pixels)
     try:
-        counts = inferencer.predict_file(
-            pair.rgb,
-            pair.aux,
-            pair.out,
-            aux_range=aux_range,
-            probabilities=args.probabilities,
-            confidence=args.confidence,
-            cog=args.cog,
-            alone=alone,
-            advance=advance,
-        )
+        for maps in rows:
+            progress.update(task, advance=maps.labels.size)
+            yield maps
     finally:
         progress.remove_task(task)
-    if alone or is_main_process():
-        print(describe(pair.out, counts, inferencer.model.dataset_meta['classes']), flush=True)
-        if args.picture is not None:
-            draw(args, inferencer, pair, aux_range)
 
 
-def describe(out: Path, counts: np.ndarray, classes: list[str]) -> str:
+def describe_windows(inferencer: MultimodalInferencer) -> str:
+    device, tiling = next(inferencer.model.parameters()).device, inferencer.tiling
+    window, stride = (' x '.join(map(str, sides)) for sides in (tiling.window, tiling.stride))
+    return (
+        f'on {device}: windows of {window} pixels, stride {stride}, {tiling.batch_size} at once, '
+        f'blend {tiling.blend or "none"}'
+    )
+
+
+def describe(out: Path, counts: np.ndarray, classes: Sequence[str]) -> str:
     lines = [f'{out}: {counts.sum():,} pixels']
     for index, name in enumerate([*classes, 'no data']):
         value = index if index < len(classes) else NODATA
@@ -259,11 +280,27 @@ def draw(
     pair: Pair,
     aux_range: str | tuple[float, float],
 ) -> None:
-    classes = Classes.of(inferencer.model.dataset_meta)
-    num_optical = len(inferencer.options['img_bands'])
+    """Draw each n-th row and column of what the model saw and of what it made of it."""
+    rgb, predicted, true = [], [], []
     with inferencer.open_pair(pair.rgb, pair.aux, aux_range) as source:
-        layers = read_preview(source, pair.out, inferencer.model.cfg, args.label, num_optical)
-    save_picture(args.picture, render_panels(**layers, classes=classes))
+        info = source.info
+        step = -(-max(info.height, info.width) // LONGER_SIDE)
+        for row in range(0, info.height, step):
+            window = Window(row, 0, 1, info.width)
+            rgb.append(source.read(window)[0][:, 0, ::step].T)
+            predicted.append(read_window(pair.out, (1,), window)[0, ::step, 0])
+            if args.label is not None:
+                truth = read_truth(inferencer.model.cfg, info.path, args.label, window)
+                true.append(truth[0, ::step])
+    stack, num_optical = np.stack(rgb), len(inferencer.options['img_bands'])
+    picture = render_panels(
+        rgb=stack[..., :num_optical],
+        aux=stack[..., num_optical:],
+        truth=np.stack(true) if true else None,
+        prediction=np.stack(predicted),
+        classes=inferencer.classes,
+    )
+    save_picture(args.picture, picture)
     print(args.picture)
 
 
@@ -271,9 +308,9 @@ def predict_with_others(args: argparse.Namespace) -> list[str]:
     """Predict with the processes of the launcher; gives the sentences of all."""
     failures = []
     try:
-        start_ranks(args.launcher)
+        start_processes(args.launcher)
         failures = predict(args)
-    except OtherRankError:
+    except OtherProcessError:
         pass  # the other process tells
     except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
         failures = [str(error)]
@@ -285,12 +322,12 @@ def main() -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
         failures = predict_with_others(args)
-    except LostRankError as error:
+    except LostProcessError as error:
         sys.exit(f'error: {error}' if is_main_process() else 1)
     if is_main_process():
         for sentence in failures:
             print(f'error: {sentence}', file=sys.stderr, flush=True)
-    end_ranks()
+    end_processes()
     if failures:
         sys.exit(1)
 

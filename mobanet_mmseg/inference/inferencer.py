@@ -1,6 +1,6 @@
 """The Python face of prediction: a trained model that takes arrays, files and open rasters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -8,35 +8,30 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmseg.models import EncoderDecoder
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
-from mobanet_mmseg.inference.arrays import Image, open_images
-from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, MapPaths
-from mobanet_mmseg.inference.network import (
+from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.inference.maps import (
+    NODATA,
+    PROBABILITY_1,
     Maps,
-    check_segmentor,
-    choose_batch_size,
-    tiling_for,
-    window_network,
+    count_labels,
+    map_paths,
+    write_maps,
 )
 from mobanet_mmseg.inference.predict import (
-    Advance,
-    Settings,
+    choose_batch_size,
     plan_raster,
-    predict_raster,
     predict_rows,
+    window_network,
 )
-from mobanet_mmseg.inference.ranks import own_device
-from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.together import opened_together, predict_raster_together
+from mobanet_mmseg.inference.reading import Image, PairReader, open_images
 from mobanet_mmseg.inference.trained import load_segmentor, reading_options
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.models.tiled import augment
-from mobanet_mmseg.rasters.ranges import Percentiles
-from mobanet_mmseg.rasters.windows import AuxRange
-
-Range = str | Percentiles | AuxRange | None
+from mobanet_mmseg.tiling.windows import Strip, Tiling
 
 AMP_TYPES = {None: None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -109,27 +104,26 @@ class MultimodalInferencer:
         amp: Literal['bf16', 'fp16'] | None = None,
         cfg_options: dict[str, Any] | None = None,
     ) -> None:
-        self.model = load_segmentor(config, checkpoint, own_device(device), cfg_options)
-        check_segmentor(self.model)
-        if modality != 'both':
-            select_modality(self.model, modality)
-        self.modality = modality
+        self.model = load_segmentor(config, checkpoint, device, cfg_options)
+        self.classes = Classes.of(self.model.dataset_meta)
         self.options = reading_options(self.model.cfg)
-        window, stride = (
-            (side, side) if isinstance(side, int) else side for side in (window, stride)
-        )
-        tiling = tiling_for(self.model, window=window, stride=stride)
-        if blend is not None:
-            tiling = replace(tiling, blend=None if blend == 'none' else blend)
+        self.modality = modality
+        if modality != 'both':
+            self._select(modality)
         if tta is not None:
             augment(self.model, tta)
         if amp not in AMP_TYPES:
             raise ValueError(f"amp={amp!r}; it is 'bf16', 'fp16' or None.")
-        self.settings = Settings(tiling, AMP_TYPES[amp])
+        self.amp = AMP_TYPES[amp]
+        self.tiling = tiling_for(self.model, window, stride)
+        if blend is not None:
+            self.tiling = replace(self.tiling, blend=None if blend == 'none' else blend)
         if batch_size == 'auto':
-            batch_size = self._fastest_batch_size()
+            network = window_network(self.model, self.amp)
+            device = next(self.model.parameters()).device
+            batch_size = choose_batch_size(network, self.num_channels, self.tiling.window, device)
         if batch_size is not None:
-            self.settings = replace(self.settings, tiling=replace(tiling, batch_size=batch_size))
+            self.tiling = replace(self.tiling, batch_size=batch_size)
 
     @property
     def num_channels(self) -> int:
@@ -141,7 +135,7 @@ class MultimodalInferencer:
         rgb: Image,
         aux: Image | None = None,
         *,
-        aux_range: Range | Literal['config'] = 'config',
+        aux_range: Any = 'config',
         probabilities: bool = False,
         confidence: bool = False,
     ) -> Prediction:
@@ -161,16 +155,15 @@ class MultimodalInferencer:
             FileNotFoundError: If a file is missing.
             ValueError: If the images do not fit each other or the model.
         """
-        wanted = {'probabilities': probabilities, 'confidence': confidence}
-        self._check_aux(aux)
+        self.check_aux(aux)
         with open_images(rgb, aux, **self._reading(aux_range)) as source:
-            strips = plan_raster(self.model, source, self.settings)
-            rows = predict_rows(self.model, source, self.settings, strips, **wanted)
+            wanted = {'probabilities': probabilities, 'confidence': confidence}
+            rows = self.predict_rows(source, self.plan(source), **wanted)
             labels, shares, certainty = _assemble(rows, (source.info.height, source.info.width))
         return Prediction(
             labels=labels,
-            classes=tuple(self.model.dataset_meta['classes']),
-            palette=[list(colour) for colour in self.model.dataset_meta['palette']],
+            classes=self.classes.names,
+            palette=[list(colour) for colour in self.classes.palette],
             crs=source.info.crs,
             transform=source.info.transform,
             probabilities=None if shares is None else _to_floats(shares),
@@ -183,18 +176,14 @@ class MultimodalInferencer:
         aux: str | Path | None,
         out: str | Path,
         *,
-        aux_range: Range | Literal['config'] = 'config',
+        aux_range: Any = 'config',
         probabilities: bool = False,
         confidence: bool = False,
         cog: bool = False,
-        alone: bool = False,
-        advance: Advance = lambda rows, total: None,
     ) -> np.ndarray:
         """Predict a pair of files of any size into GeoTIFFs on the optical one's grid.
 
-        Only the strip in work is held in memory. The processes of a launcher
-        (:func:`~mobanet_mmseg.inference.ranks.start_ranks`) share the strips: all of them make this
-        call, and write to a disk that all can reach.
+        Only the strip in work is held in memory.
 
         Args:
             rgb: Optical raster.
@@ -205,9 +194,6 @@ class MultimodalInferencer:
             probabilities: Whether to write them, into ``*_probabilities.tif`` beside the labels.
             confidence: Whether to write it, into ``*_confidence.tif``.
             cog: Whether the files are Cloud Optimized GeoTIFFs, with overviews.
-            alone: Whether this process does it all, though others run beside it.
-            advance: Told how many rows have been predicted since its last call, and how many there
-                are.
 
         Returns:
             (256,) number of pixels of each label; the last is nodata's.
@@ -217,27 +203,17 @@ class MultimodalInferencer:
             OSError: If a file cannot be written.
             ValueError: If the rasters do not fit each other or the model.
         """
-        paths = map_paths(out, probabilities=probabilities, confidence=confidence, cog=cog)
-
-        def open_pair(aux_range: Range) -> PairReader:
-            inputs = [Path(path).resolve() for path in (rgb, aux) if path is not None]
-            for path in (paths.labels, paths.probabilities, paths.confidence):
-                if path is not None and path.resolve() in inputs:
-                    raise ValueError(
-                        f'{path} is an input and would be overwritten: give another name.'
-                    )
-            return self.open_pair(rgb, aux, aux_range)
-
-        opened = open_pair(aux_range) if alone else opened_together(open_pair, aux_range)
-        run = predict_raster if alone else predict_raster_together
-        with opened as pair:
-            return run(self.model, pair, paths, self.settings, advance)
+        wanted = {'probabilities': probabilities, 'confidence': confidence, 'cog': cog}
+        paths = map_paths(out, (rgb, aux), **wanted)
+        with self.open_pair(rgb, aux, aux_range) as source:
+            rows = self.predict_rows(source, self.plan(source), **paths.wanted)
+            return count_labels(write_maps(rows, paths, source.info, self.classes))
 
     def open_pair(
         self,
         rgb: str | Path,
         aux: str | Path | None,
-        aux_range: Range | Literal['config'] = 'config',
+        aux_range: Any = 'config',
     ) -> PairReader:
         """Open a pair of files as the model reads them.
 
@@ -250,45 +226,73 @@ class MultimodalInferencer:
             FileNotFoundError: If a raster is missing.
             ValueError: If the rasters do not fit each other or the model.
         """
-        self._check_aux(aux)
+        self.check_aux(aux)
         return PairReader(rgb, aux, **self._reading(aux_range))
 
-    def _check_aux(self, aux: Image | None) -> None:
-        if aux is None and self.modality != 'rgb':
+    def plan(self, source: PairReader) -> list[Strip]:
+        """Cover a pair with strips of windows.
+
+        Args:
+            source: An open pair.
+        """
+        return plan_raster(self.model, source, self.tiling)
+
+    def predict_rows(
+        self,
+        source: PairReader,
+        strips: Sequence[Strip],
+        *,
+        probabilities: bool = False,
+        confidence: bool = False,
+    ) -> Iterator[Maps]:
+        """Predict strips one after the other.
+
+        Args:
+            source: An open pair.
+            strips: Its strips, or a share of them.
+            probabilities: Whether to give them.
+            confidence: Whether to give it.
+
+        Yields:
+            The maps of the next rows.
+        """
+        wanted = {'probabilities': probabilities, 'confidence': confidence}
+        return predict_rows(self.model, source, strips, self.tiling, amp=self.amp, **wanted)
+
+    def _select(self, modality: str) -> None:
+        if self.options['aux_bands']:
+            select_modality(self.model, modality)
+        elif modality != 'rgb':
             raise ValueError(
-                "There is no auxiliary image: give one, or modality='rgb' to predict without."
+                f'modality={modality!r}, but the model sees the optical image alone '
+                "(aux_bands=()): give 'rgb' or 'both'."
             )
 
-    def _reading(self, aux_range: Range) -> dict[str, Any]:
+    def check_aux(self, aux: Image | None) -> None:
+        """Refuse an auxiliary image that the model does not see, or the lack of one that it does.
+
+        Args:
+            aux: What would be given to a call.
+
+        Raises:
+            ValueError: If it is too much or missing.
+        """
+        if not self.options['aux_bands']:
+            if aux is not None:
+                raise ValueError(
+                    'The model sees the optical image alone (aux_bands=()): leave the auxiliary '
+                    'one (--aux) out.'
+                )
+        elif aux is None and self.modality != 'rgb':
+            raise ValueError(
+                'There is no auxiliary image (--aux): give one, or predict without, by '
+                "modality='rgb' (--modality rgb)."
+            )
+
+    def _reading(self, aux_range: Any) -> dict[str, Any]:
         if isinstance(aux_range, str) and aux_range == 'config':
             return self.options
         return {**self.options, 'aux_range': aux_range}
-
-    def _fastest_batch_size(self) -> int:
-        network = window_network(self.model, self.settings.amp)
-        device = next(self.model.parameters()).device
-        window = self.settings.tiling.window
-        return choose_batch_size(network, self.num_channels, window, device)
-
-
-def map_paths(
-    out: str | Path, *, probabilities: bool = False, confidence: bool = False, cog: bool = False
-) -> MapPaths:
-    """Name the maps of one raster after its label map.
-
-    Args:
-        out: The label map.
-        probabilities: Whether there are probabilities, in ``*_probabilities.tif``.
-        confidence: Whether there is confidence, in ``*_confidence.tif``.
-        cog: Whether they are Cloud Optimized GeoTIFFs.
-    """
-    out = Path(out)
-    return MapPaths(
-        labels=out,
-        probabilities=out.with_name(f'{out.stem}_probabilities.tif') if probabilities else None,
-        confidence=out.with_name(f'{out.stem}_confidence.tif') if confidence else None,
-        cog=cog,
-    )
 
 
 def _assemble(
@@ -296,17 +300,15 @@ def _assemble(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Put the maps of all rows together."""
     wholes = None
-    for maps in rows:
+    for window, *parts in rows:
         if wholes is None:
             wholes = tuple(
                 None if part is None else np.empty((*part.shape[:-2], *shape), np.uint8)
-                for part in maps[:3]
+                for part in parts
             )
-        height, width = maps.labels.shape
-        there = slice(maps.row, maps.row + height), slice(maps.column, maps.column + width)
-        for whole, part in zip(wholes, maps[:3], strict=True):
+        for whole, part in zip(wholes, parts, strict=True):
             if whole is not None:
-                whole[..., *there] = part
+                whole[..., window.rows, window.cols] = part
     return wholes
 
 
@@ -315,3 +317,32 @@ def _to_floats(values: np.ndarray) -> np.ndarray:
     floats = values.astype(np.float32) / PROBABILITY_1
     floats[values == NODATA] = np.nan
     return floats
+
+
+def tiling_for(
+    model: EncoderDecoder,
+    window: int | Sequence[int] | None = None,
+    stride: int | Sequence[int] | None = None,
+) -> Tiling:
+    """Say how a segmentor is to slide: as its ``test_cfg`` does, unless told otherwise.
+
+    Args:
+        model: A segmentor.
+        window: Window height and width, pixels, or one number for both; None is the config's.
+        stride: Step down and step right, likewise.
+
+    Raises:
+        ValueError: If the ``test_cfg`` has no windows and none is given.
+    """
+    window, stride = ((s, s) if isinstance(s, int) else s for s in (window, stride))
+    test_cfg = model.test_cfg
+    if test_cfg.get('mode') != 'slide' and window is None:
+        raise ValueError(
+            "The model's test_cfg has mode='whole' and no window to slide over a raster: give one "
+            'of the size of the crops that it was trained on (--window 512).'
+        )
+    window = window or test_cfg['crop_size']
+    if stride is None:  # the config's may be longer than a window that is given
+        stride = test_cfg.get('stride') or [-(-side // 2) for side in window]
+        stride = [min(step, side) for step, side in zip(stride, window, strict=True)]
+    return Tiling.of({**test_cfg, 'crop_size': window, 'stride': stride})

@@ -1,20 +1,37 @@
-"""Writes what is predicted of one raster: labels, probabilities and confidence, side by side."""
+"""The maps of one raster: labels, probabilities and confidence, written side by side."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from rasterio.crs import CRS
-from rasterio.transform import Affine
 
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
 from mobanet_mmseg.rasters.files import RasterInfo
-from mobanet_mmseg.rasters.geotiff import GeoTiff, Layer, open_geotiffs
+from mobanet_mmseg.rasters.geotiff import Layer, open_geotiffs
+from mobanet_mmseg.tiling.windows import Window
 
 NODATA = IGNORE_INDEX  # in every map
 PROBABILITY_1 = 254  # the byte of a probability of 1
+
+
+class Maps(NamedTuple):
+    """What is written of some pixels of a raster.
+
+    Args:
+        window: Where they lie.
+        labels: Class indices (h, w) uint8, 255 where there is no optical data.
+        probabilities: (K, h, w) uint8, ``round(254 * p)``, 255 where there is no optical data.
+        confidence: (h, w) uint8, the probability of the label, likewise.
+    """
+
+    window: Window
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+    confidence: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,12 @@ class MapPaths:
     cog: bool = False
 
     @property
+    def files(self) -> list[Path]:
+        """Those that are written, the labels first."""
+        every = self.labels, self.probabilities, self.confidence
+        return [path for path in every if path is not None]
+
+    @property
     def wanted(self) -> dict[str, bool]:
         """Which maps there are beside the labels."""
         return {
@@ -42,103 +65,111 @@ class MapPaths:
         }
 
 
-@contextmanager
-def open_maps(
-    paths: MapPaths,
-    shape: tuple[int, int],
+def map_paths(
+    out: str | Path,
+    inputs: Sequence[str | Path | None],
     *,
-    crs: CRS | None,
-    transform: Affine,
-    classes: Sequence[str],
-    palette: Sequence[Sequence[int]],
-) -> Iterator['MapWriter']:
-    """Open the maps of one raster, which are written from the top down.
-
-    All appear together, once they are complete and read back; on any error nothing of them stays
-    and older files are as they were. Probabilities and confidence are bytes, ``round(254 * p)``,
-    with the scale 1/254 in the file; 255 is nodata in all maps.
+    probabilities: bool = False,
+    confidence: bool = False,
+    cog: bool = False,
+) -> MapPaths:
+    """Name the maps of one raster after its label map.
 
     Args:
-        paths: Which maps to write, and where.
-        shape: Height and width of the raster, pixels.
-        crs: Coordinate reference system, if there is one.
-        transform: From pixel to CRS coordinates; any, south-up and rotated ones too.
-        classes: Name of each class.
-        palette: Red, green and blue of each class, 0 to 255.
+        out: The label map.
+        inputs: The rasters that are read, which no map may replace.
+        probabilities: Whether there are probabilities, in ``*_probabilities.tif``.
+        confidence: Whether there is confidence, in ``*_confidence.tif``.
+        cog: Whether they are Cloud Optimized GeoTIFFs.
+
+    Raises:
+        ValueError: If a map would replace an input.
+    """
+    out = Path(out)
+    paths = MapPaths(
+        labels=out,
+        probabilities=out.with_name(f'{out.stem}_probabilities.tif') if probabilities else None,
+        confidence=out.with_name(f'{out.stem}_confidence.tif') if confidence else None,
+        cog=cog,
+    )
+    read = {Path(path).resolve() for path in inputs if path is not None}
+    for path in paths.files:
+        if path.resolve() in read:
+            raise ValueError(f'{path} is an input and would be overwritten: give another name.')
+    return paths
+
+
+def write_maps(
+    rows: Iterator[Maps], paths: MapPaths, info: RasterInfo, classes: Classes
+) -> Iterator[Maps]:
+    """Write maps as they come, in a thread of their own; see :func:`open_geotiffs`.
+
+    Probabilities and confidence are bytes, ``round(254 * p)``, with the scale 1/254 in the file;
+    255 is nodata in all maps.
+
+    Args:
+        rows: The maps of a raster's rows, from the top, column block after column block.
+        paths: What to write, and where; tried before the first rows are asked for.
+        info: Size and place of what is written.
+        classes: The classes of the labels.
 
     Yields:
-        What takes the rows.
+        What ``rows`` gives, as it is written; after the last of it, the files have their names.
 
     Raises:
         OSError: If a file cannot be written.
-        ValueError: If two maps have one name, the palette does not fit the classes, or rows are
-            missing at the end.
     """
-    given = [path for path in (paths.labels, paths.probabilities, paths.confidence) if path]
-    if len({path.resolve() for path in given}) < len(given):
-        raise ValueError(
-            f'Two maps would both be written to one of {", ".join(map(str, given))}: give each '
-            'its own name.'
-        )
-    layers = [Layer(paths.labels, classes=Classes(classes, palette))]
-    for path, bands in ((paths.probabilities, tuple(classes)), (paths.confidence, ('confidence',))):
+    layers = [Layer(paths.labels, classes=classes)]
+    for path, bands in ((paths.probabilities, classes.names), (paths.confidence, ('confidence',))):
         if path is not None:
             layers.append(Layer(path, bands, scale=1 / PROBABILITY_1))
-    grid = RasterInfo(str(paths.labels), *shape, 1, ('uint8',), crs, transform, (NODATA,))
-    with open_geotiffs(layers, grid, cog=paths.cog) as writers:
-        files = {writer.layer.path: writer for writer in writers}
-        yield MapWriter(
-            files[paths.labels],
-            files.get(paths.probabilities),
-            files.get(paths.confidence),
-        )
+    with open_geotiffs(layers, info, cog=paths.cog) as files:
+
+        def write(maps: Maps) -> None:
+            given = [values for values in maps[1:] if values is not None]
+            for file, values in zip(files, given, strict=True):
+                file.write(values if values.ndim == 3 else values[None], maps.window.col)
+
+        with behind(write) as write_behind, closing(rows):
+            for maps in rows:
+                write_behind(maps)
+                yield maps
 
 
-class MapWriter:
-    """Takes the rows of all maps; see :func:`open_maps`.
+def count_labels(rows: Iterator[Maps]) -> np.ndarray:
+    """Go through the maps of a raster and count its labels.
 
     Args:
-        labels: Writes the label map.
-        probabilities: Writes the probabilities, if they are wanted.
-        confidence: Writes the confidence, if it is wanted.
+        rows: What :func:`write_maps` gives.
+
+    Returns:
+        (256,) number of pixels of each label; the last is nodata's.
     """
+    counts = np.zeros(256, np.int64)
+    for maps in rows:
+        counts += np.bincount(maps.labels.ravel(), minlength=256)
+    return counts
 
-    def __init__(
-        self,
-        labels: GeoTiff,
-        probabilities: GeoTiff | None,
-        confidence: GeoTiff | None,
-    ) -> None:
-        self._labels = labels
-        self._probabilities = probabilities
-        self._confidence = confidence
 
-    def write(
-        self,
-        labels: np.ndarray,
-        probabilities: np.ndarray | None = None,
-        confidence: np.ndarray | None = None,
-        column: int = 0,
-    ) -> None:
-        """Write the next rows of every map.
+@contextmanager
+def behind(function: Callable[..., None]) -> Iterator[Callable[..., None]]:
+    """Run a function's calls in another thread, in their order, one at most waiting.
 
-        Args:
-            labels: Class indices (n, W) uint8, 255 for nodata; any n.
-            probabilities: (K, n, W) uint8, if their map is open.
-            confidence: (n, W) uint8, if its map is open.
-            column: Number of their first column, where W is a band's width; see
-                :meth:`GeoTiff.write`.
+    Args:
+        function: Called in always the same thread; its errors come out at a later call, or at the
+            end of the block.
 
-        Raises:
-            OSError: If they cannot be written.
-            ValueError: If the labels hold an index that is no class.
-        """
-        self._labels.write(labels[None], column)
-        for writer, given in (
-            (self._probabilities, probabilities),
-            (self._confidence, None if confidence is None else confidence[None]),
-        ):
-            assert (writer is None) == (given is None), 'what was opened is what is written'
-            if writer is not None:
-                assert given.shape[-2:] == labels.shape, (given.shape, labels.shape)
-                writer.write(given, column)
+    Yields:
+        What to call instead.
+    """
+    running: list[Future] = []
+
+    def call(*args: Any) -> None:
+        if running:
+            running.pop().result()
+        running.append(thread.submit(function, *args))
+
+    with ThreadPoolExecutor(1, 'writing') as thread:
+        yield call
+        if running:
+            running.pop().result()

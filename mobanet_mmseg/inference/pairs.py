@@ -235,15 +235,15 @@ def _checked(pairs: Iterable[Pair]) -> list[Pair]:
     inputs = {path.resolve() for pair in pairs for path in (pair.rgb, pair.aux) if path}
     written: dict[Path, Pair] = {}
     for pair in pairs:
-        goal = pair.out.resolve()
-        if goal in inputs:
+        target = pair.out.resolve()
+        if target in inputs:
             raise ValueError(
                 f'{pair.out} is an input and would be overwritten: write to another folder, or '
                 'under another name.'
             )
-        if goal in written:
+        if target in written:
             raise ValueError(
-                f'{written[goal].rgb} and {pair.rgb} would both be written to {pair.out}: give a '
+                f'{written[target].rgb} and {pair.rgb} would both be written to {pair.out}: give a '
                 'CSV of pairs with a column out.'
             )
         if pair.out.suffix.lower() not in OUTPUTS:
@@ -251,7 +251,7 @@ def _checked(pairs: Iterable[Pair]) -> list[Pair]:
                 f'{pair.out} is to be a GeoTIFF: give a name that ends in .tif, or a folder with / '
                 'at its end.'
             )
-        written[goal] = pair
+        written[target] = pair
     return pairs
 
 

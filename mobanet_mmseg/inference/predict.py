@@ -1,94 +1,68 @@
-"""Predicts rasters of any size: reading, network and writing put together, strip by strip."""
+"""Strips of a raster through a trained network to maps; the next ones are read meanwhile."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import torch
 from mmseg.models import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor
 
-from mobanet_mmseg.inference.maps import MapPaths, open_maps
-from mobanet_mmseg.inference.network import Maps, read_maps, window_network
-from mobanet_mmseg.inference.overlap import ahead, behind
-from mobanet_mmseg.rasters.files import RasterInfo
+from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, Maps
+from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.tiling.sliding_window import Rows, slide
-from mobanet_mmseg.tiling.windows import Strip, Tiling, plan_strips
+from mobanet_mmseg.tiling.symmetries import Network
+from mobanet_mmseg.tiling.windows import Strip, Tiling, Window, plan_strips
 
-# Of the strip in work, which a wide raster's bands are cut for; with 6 classes, 4 channels and
-# windows of 256 pixels that is 6138 columns: a tile of Potsdam is one band.
-BAND_BYTES = 88_000_000
-BAND_WINDOWS = 16  # a band is at least so many windows wide: few are run in two bands
+# Of the strip in work, which a wide raster's column blocks are cut for; with 6 classes, 4 channels
+# and windows of 256 pixels that is 6138 columns: a tile of Potsdam is one block.
+BLOCK_BYTES = 88_000_000
+BLOCK_WINDOWS = 16  # a block is at least so many windows wide: few are run in two blocks
+LARGEST_BATCH = 64
+GAIN = 1.05  # a larger batch is taken if windows get faster by this
 
-# rows done since the last call, fractions of them where a raster is cut into bands; rows in all
-Advance = Callable[[float, int], None]
-
-
-class Source(Protocol):
-    """A stacked sample that is read row by row; ``PairReader`` is one.
-
-    Args:
-        info: Grid of the optical image.
-        num_channels: Channels C of the stacked sample.
-    """
-
-    info: RasterInfo
-    num_channels: int
-
-    def read_rows(
-        self, first: int, last: int, columns: tuple[int, int] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Read (C, n, W) float32 pixels, not normalised, and (n, W) bool, where there is data."""
+Item = TypeVar('Item')
+_END = object()
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How rasters are predicted.
-
-    Args:
-        tiling: Windows, strides, batch size and blending.
-        amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
-    """
-
-    tiling: Tiling
-    amp: torch.dtype | None = None
-
-
-def plan_raster(model: EncoderDecoder, source: Source, settings: Settings) -> list[Strip]:
-    """Cover a source with strips, in bands where it is so wide that memory would grow with it.
+def plan_raster(model: EncoderDecoder, source: PairReader, tiling: Tiling) -> list[Strip]:
+    """Cover a raster with strips, in column blocks if it is so wide that memory would grow with it.
 
     Args:
         model: A segmentor.
         source: What to predict.
-        settings: How to.
+        tiling: Windows, strides and batch size.
     """
-    height, width = settings.tiling.window
+    height, width = tiling.window
     # float32 sums of a column, and its pixels beside those that replace them
     column_bytes = 4 * height * (model.out_channels + 2 * source.num_channels)
-    max_width = max(BAND_BYTES // column_bytes, BAND_WINDOWS * width)
-    return plan_strips(source.info.height, source.info.width, settings.tiling, max_width)
+    max_width = max(BLOCK_BYTES // column_bytes, BLOCK_WINDOWS * width)
+    return plan_strips(source.info.height, source.info.width, tiling, max_width)
 
 
 @torch.inference_mode()
 def predict_rows(
     model: EncoderDecoder,
-    source: Source,
-    settings: Settings,
+    source: PairReader,
     strips: Sequence[Strip],
+    tiling: Tiling,
     *,
+    amp: torch.dtype | None = None,
     probabilities: bool = False,
     confidence: bool = False,
 ) -> Iterator[Maps]:
-    """Predict the rows for which some strips answer, from the top, band after band.
-
-    Reading runs ahead in a thread of its own.
+    """Predict what some strips answer for, from the top, column block after column block.
 
     Args:
         model: A segmentor in eval mode.
-        source: What to predict.
-        settings: How to.
+        source: What to predict; read ahead in a thread of its own.
         strips: All strips of the source, or one process's share.
+        tiling: The tiling that they were made with.
+        amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
         probabilities: Whether to give them.
         confidence: Whether to give it.
 
@@ -96,88 +70,147 @@ def predict_rows(
         The maps of the next rows, one at least.
 
     Raises:
-        ValueError: If a raster is damaged, or its bands do not fit the model.
+        ValueError: If a raster is damaged.
     """
     device = next(model.parameters()).device
-    network = window_network(model, settings.amp)
+    network = window_network(model, amp)
     size = (source.info.height, source.info.width)
 
     def read() -> Iterator[Rows]:
         for strip in strips:
-            window = strip.read
-            columns = window.col, window.right
-            pixels, valid = source.read_rows(window.row, window.bottom, columns)
+            pixels, valid = source.read(strip.read)
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
     wanted = {'probabilities': probabilities, 'confidence': confidence}
     with closing(ahead(read())) as rows:
-        for done in slide(network, model.out_channels, rows, strips, size, settings.tiling):
-            maps = read_maps(model, done.logits[0], done.valid, **wanted)
-            maps = maps._replace(row=done.window.row, column=done.window.col)
-            del done  # the sums of a band are not kept while the next one's are made
+        for done in slide(network, model.out_channels, rows, strips, size, tiling):
+            maps = read_maps(model, done.window, done.logits[0], done.valid, **wanted)
+            del done  # the sums of a column block are not kept while the next one's are made
             yield maps
 
 
-def predict_raster(
+def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Network:
+    """Make a function of raw windows (N, C, h, w), channels as they are read, to their logits.
+
+    Args:
+        model: A segmentor in eval mode; its data preprocessor normalises the windows, and pads them
+            if it does so in a test.
+        amp: Type to which autocast lowers what it may, ``torch.bfloat16`` or ``torch.float16``.
+    """
+    device = next(model.parameters()).device
+
+    def network(windows: Tensor) -> Tensor:
+        height, width = windows.shape[-2:]
+        samples = [SegDataSample() for _ in windows]
+        data = {'inputs': list(windows), 'data_samples': samples}
+        inputs = model.data_preprocessor(data, False)['inputs']
+        shape = inputs.shape[-2:]
+        metas = [{'img_shape': shape, 'ori_shape': shape, 'pad_shape': shape}] * len(inputs)
+        with torch.autocast(device.type, amp, enabled=amp is not None):
+            return model.encode_decode(inputs, metas)[..., :height, :width]
+
+    return network
+
+
+def read_maps(
     model: EncoderDecoder,
-    source: Source,
-    paths: MapPaths,
-    settings: Settings,
-    advance: Advance = lambda rows, total: None,
-) -> np.ndarray:
-    """Predict a raster into files, of which only the strip in work is held.
+    window: Window,
+    logits: Tensor,
+    valid: Tensor | None,
+    *,
+    probabilities: bool = False,
+    confidence: bool = False,
+) -> Maps:
+    """Turn mean logits into what is written.
 
     Args:
-        model: A segmentor in eval mode, with ``dataset_meta``.
-        source: What to predict.
-        paths: What to write, and where; tried before anything is predicted.
-        settings: How to.
-        advance: Told how many rows have been predicted since its last call, and how many there are.
-
-    Returns:
-        (256,) number of pixels of each label; the last is nodata's.
-
-    Raises:
-        OSError: If a file cannot be written.
-        ValueError: If a raster is damaged, or its bands do not fit the model.
+        model: The segmentor, which knows the threshold of a single channel.
+        window: Where the logits lie.
+        logits: (K, h, w); of one channel, those of the second of two classes.
+        valid: (h, w) bool, where there is optical data; None is everywhere.
+        probabilities: Whether to give them.
+        confidence: Whether to give it.
     """
-    strips = plan_raster(model, source, settings)
-    rows = predict_rows(model, source, settings, strips, **paths.wanted)
-    return write_rows(rows, paths, source.info, model.dataset_meta, advance)
+    if len(logits) == 1:
+        shares = logits.sigmoid()
+        labels = (shares[0] > model.decode_head.threshold).to(torch.uint8)
+        shares = torch.cat([1 - shares, shares])
+    else:
+        labels = logits.argmax(dim=0)
+        shares = logits.softmax(dim=0) if probabilities or confidence else logits
+    chosen = shares.gather(0, labels[None].long())[0]
+    void = None if valid is None else ~valid.numpy()
+
+    def to_host(values: Tensor) -> np.ndarray:
+        array = values.to(torch.uint8).cpu().numpy()
+        if void is not None:
+            array[..., void] = NODATA
+        return array
+
+    def to_bytes(values: Tensor) -> np.ndarray:
+        return to_host((values * PROBABILITY_1).round())
+
+    return Maps(
+        window,
+        to_host(labels),
+        to_bytes(shares) if probabilities else None,
+        to_bytes(chosen) if confidence else None,
+    )
 
 
-def write_rows(
-    rows: Iterator[Maps],
-    paths: MapPaths,
-    info: RasterInfo,
-    legend: dict,
-    advance: Advance = lambda rows, total: None,
-) -> np.ndarray:
-    """Write maps as they come, in a thread of their own.
+@torch.inference_mode()
+def choose_batch_size(
+    network: Network,
+    channels: int,
+    window: tuple[int, int],
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """Try batches of 1, 2, 4 ... windows, as long as windows get faster and memory suffices.
 
     Args:
-        rows: The maps of a raster's rows, from the top, band after band.
-        paths: What to write, and where.
-        info: Size and place of what is written.
-        legend: ``classes`` and ``palette``.
-        advance: Told how many rows have come since its last call, and how many there are.
+        network: The network of the windows.
+        channels: Channels C of a window.
+        window: Window height and width, pixels.
+        device: Where the network runs.
+        clock: Gives seconds.
 
     Returns:
-        (256,) number of pixels of each label; the last is nodata's.
-
-    Raises:
-        OSError: If a file cannot be written.
+        Windows at once.
     """
-    counts = np.zeros(256, np.int64)
-    place = {'crs': info.crs, 'transform': info.transform}
-    colours = {'classes': legend['classes'], 'palette': legend['palette']}
-    with (
-        open_maps(paths, (info.height, info.width), **place, **colours) as writer,
-        behind(writer.write) as write,
-        closing(rows),
-    ):
-        for maps in rows:
-            write(maps.labels, maps.probabilities, maps.confidence, maps.column)
-            counts += np.bincount(maps.labels.ravel(), minlength=256)
-            advance(maps.labels.size / info.width, info.height)
-    return counts
+    best, best_seconds = 1, float('inf')
+    batch_size = 1
+    while batch_size <= LARGEST_BATCH:
+        windows = torch.zeros((batch_size, channels, *window), device=device)
+        try:
+            network(windows)  # the first run of a size may choose algorithms and take memory
+            start = clock()
+            network(windows)
+            if device.type == 'cuda':
+                torch.cuda.synchronize(device)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            break
+        seconds = (clock() - start) / batch_size
+        if seconds * GAIN > best_seconds:
+            break
+        best, best_seconds = batch_size, seconds
+        batch_size *= 2
+    return best
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Fetch the next item while the last one is worked on.
+
+    Args:
+        items: Run in another thread, always the same one; its errors come out here.
+
+    Yields:
+        The items.
+    """
+    with ThreadPoolExecutor(1, 'reading') as thread:
+        coming = thread.submit(next, items, _END)
+        while (item := coming.result()) is not _END:
+            coming = thread.submit(next, items, _END)
+            yield item
+            del item  # what is no longer needed is not kept while the next one is waited for

@@ -1,17 +1,40 @@
 """Reads a pair of rasters by rows as stacked samples, so that a raster of any size is predicted."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from uuid import uuid4
 
 import numpy as np
+import rasterio
+from mmengine.dist import is_main_process
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.vrt import WarpedVRT
+from rich.console import Console
+from rich.progress import track
 
-from mobanet_mmseg.inference.warped_rows import WarpedRows
 from mobanet_mmseg.modalities import scale_aux
-from mobanet_mmseg.rasters.files import open_raster
-from mobanet_mmseg.rasters.grids import on_one_grid
-from mobanet_mmseg.rasters.ranges import Percentiles, aux_ranges
+from mobanet_mmseg.rasters.files import (
+    close_rasters,
+    gdal_settings,
+    info_of,
+    is_in_memory,
+    open_raster,
+)
+from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid
+from mobanet_mmseg.rasters.percentiles import find_percentiles
+from mobanet_mmseg.rasters.ranges import (
+    Percentiles,
+    aux_ranges,
+    band_extremes,
+    checked_range,
+    is_percentile,
+)
+from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
 from mobanet_mmseg.rasters.windows import (
     AuxRange,
     RasterInfo,
@@ -20,8 +43,14 @@ from mobanet_mmseg.rasters.windows import (
     read_window,
     read_with_validity,
 )
+from mobanet_mmseg.tiling.windows import Window
 
+QUICK = 25_000_000  # pixels whose range is found within seconds
 ROWS = 128  # rows that are read at a time, or one row of higher blocks
+
+DTYPES = {'bool': 'uint8', 'float16': 'float32', 'float128': 'float64'}  # what GeoTIFF has not
+
+Image = np.ndarray | str | Path | DatasetReader | WarpedVRT
 
 
 class PairReader(AbstractContextManager):
@@ -43,6 +72,11 @@ class PairReader(AbstractContextManager):
             unit, None for values as they are. Where it is warped, ``'tile'`` and percentiles are
             of the values on the optical raster's grid, which are read once or twice before.
 
+    Attributes:
+        info: Header of the optical raster.
+        num_channels: Channels C of the stacked sample.
+        scaling: The values that become 0 and 1, found if they were asked for by name.
+
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is unreadable or lacks a band, the rasters do not fit, or the
@@ -62,72 +96,60 @@ class PairReader(AbstractContextManager):
         check_bands(self.info, img_bands)
         self.num_channels = len(img_bands) + len(aux_bands)
         self._img_bands, self._aux_bands = tuple(img_bands), tuple(aux_bands)
-        height = self.info.height
-        self._img = _Chunks(self._read_img, _step(self.info), height)
+        self._img = _Chunks(self._read_img, _step(self.info), self.info.height)
         self._aux: _Chunks | None = None
-        self._warped: WarpedRows | None = None
-        self._scaling: AuxRange | None = None
+        self._warped: WarpedRaster | None = None
+        self.scaling: AuxRange | None = None
         if aux_path is None:
             return
         self._aux_info = read_info(aux_path)
         check_bands(self._aux_info, aux_bands)
-        if on_one_grid(self._aux_info, self.info):
-            paths = [self._aux_info.path]
-            (self._scaling,) = aux_ranges(paths, self._aux_bands, aux_range, keep=False)
-            self._aux = _Chunks(self._read_aux, _step(self._aux_info), height)
+        one_grid = on_one_grid(self._aux_info, self.info)
+        if one_grid:
+            self._aux = _Chunks(self._read_aux, _step(self._aux_info), self.info.height)
         else:
-            self._warped = WarpedRows(self._aux_info, self.info, self._aux_bands)
+            self._warped = _warped(self._aux_info, self.info, self._aux_bands)
+            self._aux = _Chunks(self._read_warped, self._warped.cell[0], self.info.height)
+        if one_grid and not is_in_memory(self._aux_info.path):  # the range is known, as in training
+            paths = [self._aux_info.path]
+            (self.scaling,) = aux_ranges(paths, self._aux_bands, aux_range, keep=False)
+        else:
             try:
-                self._scaling = self._warped.find_range(aux_range)
+                self.scaling = self._find_range(aux_range)
             finally:
-                self._warped.close()  # the thread that reads the rows opens its own
-            self._aux = _Chunks(self._warped.read, self._warped.step, height)
-
-    @property
-    def aux_range(self) -> AuxRange | None:
-        """The values that become 0 and 1, found if they were asked for by name."""
-        return self._scaling
+                self.close()  # the thread that reads the rows opens its own
 
     def __exit__(self, *error: object) -> None:
         """Close the reader."""
         self.close()
 
-    def read_rows(
-        self, first: int, last: int, columns: tuple[int, int] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Read rows; from the top down, in pieces of any height, each pixel is read once.
+    def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Read a window; from the top down, in pieces of any height, each pixel is read once.
 
-        So it is for each band of columns in turn.
+        So it is for each column block in turn.
 
         Args:
-            first: First row.
-            last: Row after the last one.
-            columns: First column and the one after the last; None is all.
+            window: Window of the optical raster; None is all of it.
 
         Returns:
-            (C, n, W) float32, optical first, not normalised; and (n, W) bool, whether some optical
+            (C, h, w) float32, optical first, not normalised; and (h, w) bool, whether some optical
             band holds data.
 
         Raises:
-            ValueError: If there are no such rows, or a file is damaged there.
+            ValueError: If a file is damaged there.
         """
-        if not 0 <= first < last <= self.info.height:
-            raise ValueError(
-                f'The rows {first} to {last} leave {self.info.path} of {self.info.height} rows: '
-                'give rows inside.'
-            )
-        columns = columns or (0, self.info.width)
+        window = window or Window(0, 0, self.info.height, self.info.width)
         count = len(self._img_bands)
-        stack = np.zeros((self.num_channels, last - first, columns[1] - columns[0]), np.float32)
+        stack = np.zeros((self.num_channels, window.height, window.width), np.float32)
         valid = np.empty(stack.shape[1:], bool)
-        for there, here, (values, mask) in self._img.between(first, last, columns):
+        for there, here, (values, mask) in self._img.between(window):
             _fill(stack[:count, there], values[here])
             valid[there] = mask[here]
         if self._aux is not None:
-            for there, here, values in self._aux.between(first, last, columns):
+            for there, here, values in self._aux.between(window):
                 aux = values[here]
-                if self._scaling is not None:
-                    aux = scale_aux(aux, *self._scaling)
+                if self.scaling is not None:
+                    aux = scale_aux(aux, *self.scaling)
                 _fill(stack[count:, there], aux)
         return stack, valid
 
@@ -139,16 +161,42 @@ class PairReader(AbstractContextManager):
         if self._warped is not None:
             self._warped.close()
 
-    def _read_img(
-        self, first: int, last: int, columns: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        window = (first, columns[0], last - first, columns[1] - columns[0])
+    def _read_img(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         return read_with_validity(self.info.path, self._img_bands, window)
 
-    def _read_aux(self, first: int, last: int, columns: tuple[int, int]) -> np.ndarray:
+    def _read_aux(self, window: Window) -> np.ndarray:
         shape = (self.info.height, self.info.width)
-        window = (first, columns[0], last - first, columns[1] - columns[0])
         return read_window(self._aux_info.path, self._aux_bands, window, shape, nodata_to_nan=True)
+
+    def _read_warped(self, window: Window) -> np.ndarray:
+        values = self._warped.read(window)
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+    def _find_range(self, aux_range: str | Percentiles | AuxRange | None) -> AuxRange | None:
+        """Say which values become 0 and 1; ranges of its own are those of what is read."""
+        name = self._aux_info.path
+        if self._warped is not None:
+            name = f'{name} on the grid of {self.info.path}'
+        bands = self._aux_bands
+        if aux_range == 'tile':
+            low, high = band_extremes(self._aux_chunks(), len(bands))
+            return tuple(checked_range(name, bands, low, high))
+        if is_percentile(aux_range):
+            percentages = aux_range[1:]
+            found = find_percentiles(self._aux_chunks, len(bands), percentages)
+            low, high = (found[percentage] for percentage in percentages)
+            return (*checked_range(name, bands, low, high, percentages), True)
+        return aux_ranges([name], bands, aux_range)[0]
+
+    def _aux_chunks(self) -> Iterator[np.ndarray]:
+        """Read the auxiliary raster from the top; a large one with a bar."""
+        height, width, step = self.info.height, self.info.width, self._aux.step
+        quiet = height * width < QUICK or not is_main_process()
+        console = Console(stderr=True)
+        name = 'Range of the auxiliary raster'
+        for row in track(range(0, height, step), name, console=console, disable=quiet):
+            yield self._aux.read(Window(row, 0, min(step, height - row), width))
 
 
 class _Chunks:
@@ -157,28 +205,25 @@ class _Chunks:
     The latest chunk is kept, so that its rest is not read again for the next piece.
     """
 
-    def __init__(
-        self, read: Callable[[int, int, tuple[int, int]], Any], step: int, height: int
-    ) -> None:
+    def __init__(self, read: Callable[[Window], Any], step: int, height: int) -> None:
         self.read, self.step, self.height = read, step, height
         self.forget()
 
     def forget(self) -> None:
         self.place, self.chunk = None, None
 
-    def between(
-        self, first: int, last: int, columns: tuple[int, int]
-    ) -> Iterator[tuple[slice, slice, Any]]:
-        """Give each chunk of the rows: where it goes, which of its rows do, and itself."""
-        for start in range(first - first % self.step, last, self.step):
+    def between(self, window: Window) -> Iterator[tuple[slice, slice, Any]]:
+        """Give each chunk of a window: where its rows go, which of them do, and itself."""
+        for start in range(window.row - window.row % self.step, window.bottom, self.step):
             stop = min(start + self.step, self.height)
-            if (start, columns) != self.place:
+            place = Window(start, window.col, stop - start, window.width)
+            if place != self.place:
                 self.forget()  # first, for the memory
-                self.chunk = self.read(start, stop, columns)
-                self.place = start, columns
-            top, bottom = max(first, start), min(last, stop)
-            there, here = slice(top - first, bottom - first), slice(top - start, bottom - start)
-            yield there, here, self.chunk
+                self.chunk = self.read(place)
+                self.place = place
+            top, bottom = max(window.row, start), min(window.bottom, stop)
+            there = slice(top - window.row, bottom - window.row)
+            yield there, slice(top - start, bottom - start), self.chunk
 
 
 def _step(info: RasterInfo) -> int:
@@ -199,3 +244,146 @@ def _fill(channels: np.ndarray, values: np.ndarray) -> None:
         channels[...] = np.moveaxis(values, -1, 0)
     if np.issubdtype(values.dtype, np.floating):
         channels[~np.isfinite(channels)] = 0
+
+
+def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRaster:
+    """Open an auxiliary raster on the optical one's grid, as the conversion of such pairs does.
+
+    Bilinear, or copied where its cells are the grid's.
+    """
+    for info in (aux, grid):
+        if info.transform.is_identity:
+            raise ValueError(
+                f'{aux.path} ({aux.height} x {aux.width} pixels) does not lie on the grid of '
+                f'{grid.path} ({grid.height} x {grid.width}), and {info.path} has no georeference '
+                'to warp by: write it into the file (gdal_edit -a_ullr -a_srs), or give the '
+                'raster of the same tile.'
+            )
+    check_crs(aux, grid)
+    check_overlap(aux, grid)
+    check_no_alpha(aux, bands)
+    return WarpedRaster(aux, grid, bands, value_options(aux, grid, Resampling.bilinear))
+
+
+@contextmanager
+def open_images(
+    rgb: Image,
+    aux: Image | None,
+    *,
+    img_bands: Sequence[int],
+    aux_bands: Sequence[int],
+    aux_range: str | Percentiles | AuxRange | None,
+) -> Iterator[PairReader]:
+    """Open a pair of images of any kind; what is no file is read from GDAL's memory.
+
+    Args:
+        rgb: Optical image; of an array (H, W, C), a masked one too, all channels are read.
+        aux: Auxiliary image, likewise, or an array (H, W); None for one that is 0.
+        img_bands: Bands of an optical raster, counted from 1; as many channels has an array.
+        aux_bands: Bands of an auxiliary raster, likewise.
+        aux_range: As for a ``PairReader``.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the images are none, or do not fit each other or the model.
+    """
+    arrays = [image.shape[:2] for image in (rgb, aux) if isinstance(image, np.ndarray)]
+    if len(set(arrays)) > 1:
+        raise ValueError(
+            f'The optical array has {arrays[0]} pixels and the auxiliary one {arrays[1]}: give '
+            'arrays of one height and width.'
+        )
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)  # arrays have none
+        rgb, img_bands = stack.enter_context(_as_file(rgb, img_bands, 'optical'))
+        if aux is not None:
+            aux, aux_bands = stack.enter_context(_as_file(aux, aux_bands, 'auxiliary'))
+        bands = {'img_bands': img_bands, 'aux_bands': aux_bands}
+        yield stack.enter_context(PairReader(rgb, aux, **bands, aux_range=aux_range))
+
+
+@contextmanager
+def _as_file(
+    image: Image, bands: Sequence[int], kind: Literal['optical', 'auxiliary']
+) -> Iterator[tuple[str | Path, Sequence[int]]]:
+    """Give the path by which an image is read, and the numbers of its bands."""
+    if not isinstance(image, Image):
+        raise ValueError(
+            f'An image is a {type(image).__name__}: give a numpy array, a path or an open rasterio '
+            'dataset.'
+        )
+    if isinstance(image, DatasetReader | WarpedVRT):
+        image = _path_of(image) or image
+    if isinstance(image, str | Path):
+        yield image, bands
+        return
+    if isinstance(image, np.ndarray):
+        values, info = _checked(image, len(bands), kind), None
+    else:
+        values, info = _read_open(image, bands), info_of(image, image.name)
+    try:
+        with MemoryFile(dirname=f'{kind} image', filename=f'{uuid4().hex}.tif') as memory:
+            _write(memory, values, kind, info)
+            yield memory.name, range(1, values.shape[-1] + 1)
+    finally:
+        close_rasters()  # else they stay in memory
+
+
+def _checked(array: np.ndarray, channels: int, kind: str) -> np.ndarray:
+    """Refuse an array that is no image of so many channels."""
+    shape = array.shape
+    if kind == 'auxiliary' and array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] != channels:
+        raise ValueError(
+            f'The {kind} array is of shape {shape}: give (H, W, {channels}), the channels that the '
+            'model was trained on, in their order.'
+        )
+    if array.dtype.kind not in 'biuf':
+        raise ValueError(
+            f'The {kind} array holds {array.dtype} values where real numbers are expected: give '
+            'integers or floats.'
+        )
+    return array
+
+
+def _path_of(dataset: DatasetReader | WarpedVRT) -> Path | None:
+    """The file of an open raster; None if it has none that reads the same (in memory, warped)."""
+    path = Path(dataset.name)
+    if type(dataset) is not DatasetReader or not path.is_file():
+        return None
+    info = read_info(path)  # an overview of the file has another size
+    return path if (info.height, info.width) == dataset.shape else None
+
+
+def _read_open(dataset: DatasetReader | WarpedVRT, bands: Sequence[int]) -> np.ma.MaskedArray:
+    """Read an open raster whole, (H, W, C), masked where there is no data."""
+    check_bands(info_of(dataset, dataset.name), bands)
+    try:
+        with gdal_settings():
+            return np.moveaxis(dataset.read(list(bands), masked=True), 0, -1)
+    except RasterioIOError as error:
+        raise ValueError(
+            f'{dataset.name} is damaged (GDAL says: {error.__cause__ or error}): copy or download '
+            'it again.'
+        ) from error
+
+
+def _write(memory: MemoryFile, image: np.ndarray, kind: str, info: RasterInfo | None) -> None:
+    """Write an image; where it has no data is NaN, or of optical integers the file's mask."""
+    values, masked = np.ma.getdata(image), np.ma.getmaskarray(image)
+    dtype = np.dtype(DTYPES.get(values.dtype.name, values.dtype))
+    if masked.any() and (kind == 'auxiliary' or dtype.kind == 'f'):
+        dtype = np.result_type(dtype, np.float32)
+        values = np.where(masked, np.nan, values)
+    height, width, count = image.shape
+    size = {'height': height, 'width': width, 'count': count, 'dtype': dtype}
+    place = {} if info is None else {'crs': info.crs, 'transform': info.transform}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        memory.open(driver='GTiff', **size, **place, bigtiff='if_safer') as dataset,
+    ):
+        dataset.write(np.moveaxis(values, -1, 0).astype(dtype, copy=False))
+        if masked.any() and dtype.kind != 'f':
+            dataset.write_mask(~masked.all(axis=-1))

@@ -1,4 +1,4 @@
-"""Loads trained segmentors, and says how their test dataset reads rasters."""
+"""Loads trained segmentors, and reads rasters as their test dataset does."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmseg.apis import init_model
-from mmseg.models import BaseSegmentor
+from mmseg.models import EncoderDecoder
 from mmseg.registry import DATASETS
 
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 
@@ -21,13 +22,13 @@ def load_segmentor(
     checkpoint: str | Path,
     device: str = 'cpu',
     cfg_options: dict[str, Any] | None = None,
-) -> BaseSegmentor:
+) -> EncoderDecoder:
     """Build a segmentor from its config and load its trained weights, all of them.
 
     Args:
         config: Config file, or the config itself.
         checkpoint: File that MMEngine's runner wrote.
-        device: Where the model runs: ``cpu``, ``cuda:0`` ...
+        device: ``cpu``, ``cuda:0`` ..., or ``auto`` for this process's GPU if there is one.
         cfg_options: Settings that override the config.
 
     Returns:
@@ -36,9 +37,9 @@ def load_segmentor(
     Raises:
         FileNotFoundError: If a file is missing.
         CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
-        ValueError: If the device is not there.
+        ValueError: If the device is not there, or the model is no ``EncoderDecoder``.
     """
-    _check_device(device)
+    device = _find_device(device)
     content = read_checkpoint(checkpoint)
     meta = content.get('meta') or {}
     if 'state_dict' not in content or not meta.get('dataset_meta'):
@@ -47,6 +48,11 @@ def load_segmentor(
             'is no checkpoint of a trained segmentor: give a .pth file that the training wrote.'
         )
     model = init_model(config, None, device='cpu', cfg_options=cfg_options)
+    if not isinstance(model, EncoderDecoder):
+        raise ValueError(
+            f'{type(model).__name__} is no EncoderDecoder, so its logits cannot be added up window '
+            'by window: give the config of one (MoBaNet, TiledEncoderDecoder, EncoderDecoder ...).'
+        )
     check_fit(checkpoint, content, model, 'give the config that it was trained with')
     model.load_state_dict(content['state_dict'])
     model.dataset_meta = meta['dataset_meta']
@@ -73,7 +79,7 @@ def read_truth(
     config: Config,
     img_path: str | Path,
     label_path: str | Path,
-    window: tuple[int, int, int, int] | None = None,
+    window: Window | None = None,
 ) -> np.ndarray:
     """Read the labels of an optical raster as the test dataset of a config does.
 
@@ -81,7 +87,7 @@ def read_truth(
         config: A config with ``test_dataloader.dataset``.
         img_path: Optical raster.
         label_path: Its labels, class indices (one band) or colours (three).
-        window: (row, col, height, width), pixels; None is all of it.
+        window: Window of the optical raster; None is all of it.
 
     Returns:
         Class indices (h, w) uint8, 255 where there is no label.
@@ -123,7 +129,10 @@ def _test_dataset(config: Config) -> MultimodalSegDataset:
     return DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True})
 
 
-def _check_device(device: str) -> None:
+def _find_device(device: str) -> torch.device:
+    if device == 'auto':
+        gpu = torch.cuda.is_available()
+        return torch.device('cuda', torch.cuda.current_device()) if gpu else torch.device('cpu')
     try:
         wanted = torch.device(device)
     except RuntimeError as error:
@@ -133,3 +142,4 @@ def _check_device(device: str) -> None:
             f'Device {device} is not there: torch sees {torch.cuda.device_count()} CUDA GPUs; '
             'choose another one, or cpu.'
         )
+    return wanted

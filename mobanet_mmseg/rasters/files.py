@@ -112,7 +112,7 @@ def open_raster(path: str | Path) -> Handle:
     """
     path = os.fspath(path)
     try:
-        stat = os.stat(path)  # noqa: PTH116  (once per read: no Path is made for it)
+        mtime, size = (0, None) if is_in_memory(path) else _stamp(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f'{path} does not exist: check the path, or put the file there.'
@@ -122,9 +122,9 @@ def open_raster(path: str | Path) -> Handle:
     if _handles.pid != os.getpid():  # a forked worker would share the file offsets of its parent
         _handles.__init__()
     items = _handles.items
-    key = (path, stat.st_mtime_ns, stat.st_size)  # a file that was rewritten is another one
+    key = (path, mtime, size)  # a file that was rewritten is another one
     if key not in items:
-        items[key] = _open(path, stat.st_size)
+        items[key] = _open(path, size)
     items.move_to_end(key)
     if len(items) > MAX_OPEN:
         items.popitem(last=False)[1].dataset.close()
@@ -188,11 +188,26 @@ def gdal_settings(*, direct: bool = False, cache_bytes: int = CACHE_BYTES) -> ra
     return rasterio.Env(GDAL_CACHEMAX=cache_bytes, GTIFF_DIRECT_IO='YES' if direct else 'NO')
 
 
-def _open(path: str, size: int) -> Handle:
+def is_in_memory(path: str) -> bool:
+    """Whether a path is that of a rasterio ``MemoryFile``, which the system does not know.
+
+    Args:
+        path: The path.
+    """
+    return path.startswith('/vsimem/')
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Time and size of a file."""
+    stat = os.stat(path)  # noqa: PTH116  (once per read: no Path is made for it)
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _open(path: str, size: int | None) -> Handle:
     try:
         with gdal_settings(direct=True):
             dataset = rasterio.open(path)
-        if dataset.driver == 'GTiff' and not _holds_its_pixels(dataset, size):
+        if size is not None and dataset.driver == 'GTiff' and not _holds_its_pixels(dataset, size):
             with gdal_settings():
                 dataset = rasterio.open(path)
     except RasterioIOError as error:

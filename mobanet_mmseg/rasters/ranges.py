@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -191,19 +191,34 @@ def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
 
 def _compute(path: str) -> dict[str, Any]:
     info = read_info(path)
-    low = np.full(info.count, np.nan)
-    high = np.full(info.count, np.nan)
     rows = max(1, CHUNK_BYTES // (info.width * info.count * np.dtype(info.dtype).itemsize))
-    for row in range(0, info.height, rows):
-        window = (row, 0, min(rows, info.height - row), info.width)
-        values = read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
+    windows = (
+        (row, 0, min(rows, info.height - row), info.width) for row in range(0, info.height, rows)
+    )
+    bands = range(1, info.count + 1)
+    chunks = (read_window(path, bands, window, nodata_to_nan=True) for window in windows)
+    low, high = band_extremes(chunks, info.count)
+    return _fingerprint(path) | {'min': low, 'max': high}
+
+
+def band_extremes(
+    chunks: Iterable[np.ndarray], count: int
+) -> tuple[list[float | None], list[float | None]]:
+    """Find the least and the greatest value of each band.
+
+    Args:
+        chunks: (h, w, count) values, NaN where there is no data.
+        count: Number of bands.
+
+    Returns:
+        The least values and the greatest ones; None for a band without a value.
+    """
+    low = np.full(count, np.nan)
+    high = low.copy()
+    for values in chunks:
         low = np.fmin(low, np.fmin.reduce(values, axis=(0, 1)))
         high = np.fmax(high, np.fmax.reduce(values, axis=(0, 1)))
-    limits = {
-        key: [None if math.isnan(value) else float(value) for value in values]
-        for key, values in (('min', low), ('max', high))
-    }
-    return _fingerprint(path) | limits
+    return tuple([None if math.isnan(v) else float(v) for v in limit] for limit in (low, high))
 
 
 def _range(path: str, bands: Sequence[int], percentages: Sequence[float]) -> AuxStatistics:

@@ -22,6 +22,7 @@ from scenes.prediction import PALETTE, ROTATED, UTM
 from scenes.rasters import read_raster, write_raster
 
 from mobanet_mmseg.inference import inferencer as inferencer_module
+from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 
 TOOL = ROOT / 'tools' / 'predict.py'
 
@@ -100,7 +101,7 @@ def test_results_stay_on_stdout_where_the_progress_is_a_terminal_s(scene, monkey
 
 
 def test_range_of_warped_heights_is_shown_on_stderr(scene, monkeypatch, capsys):
-    monkeypatch.setattr('mobanet_mmseg.inference.warped_rows.QUICK', 0)
+    monkeypatch.setattr('mobanet_mmseg.inference.reading.QUICK', 0)
     shifted = ROTATED @ Affine.translation(5, 0)
     write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
     predict(monkeypatch, scene)
@@ -210,7 +211,7 @@ MISTAKES = {
     'pairs and aux': (
         ('--pairs', 'pairs.csv', '--aux', 'aux.tif'), 'or --pairs with a CSV, and not both'),
     'no out': (PAIR[:4], 'Give --out'),
-    'no aux': (PAIR[:2] + PAIR[4:], 'There is no --aux: give one, or --modality rgb'),
+    'no aux': (PAIR[:2] + PAIR[4:], 'There is no auxiliary image (--aux): give one, or predict'),
     'no rgb': (('--rgb', 'absent.tif', *PAIR[2:]), r'absent.tif does not exist'),
     'no aux file': ((*PAIR, '--aux', 'absent.tif'), 'absent.tif does not exist'),
     'no CSV': (('--pairs', 'absent.csv'), 'absent.csv'),
@@ -258,7 +259,7 @@ def test_a_gpu_without_memory_is_one_sentence(scene, monkeypatch):
     def too_large(*args, **kwargs):
         raise torch.OutOfMemoryError('CUDA out of memory.')
 
-    monkeypatch.setattr(inferencer_module, 'predict_raster', too_large)
+    monkeypatch.setattr(MultimodalInferencer, 'predict_rows', too_large)
     (sentence,) = fail(predict, monkeypatch, scene)
     assert 'rgb.tif was not predicted' in sentence
     assert 'give a smaller --batch-size' in sentence

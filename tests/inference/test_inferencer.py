@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from rasterio.io import MemoryFile
-from rasterio.transform import Affine
+from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from scenes.models import tiny_model
 from scenes.prediction import (
     CLASSES,
+    DATASET,
     PALETTE,
     ROTATED,
     STOCK,
@@ -26,7 +28,11 @@ from scenes.rasters import read_raster, write_raster
 from torch import nn
 
 from mobanet_mmseg.inference import inferencer as inferencer_module
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.inference import predict
+from mobanet_mmseg.inference.inferencer import (
+    MultimodalInferencer,
+    tiling_for,
+)
 from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 
 SURE = 1e-4  # between the two largest logits: where it is less, rounding may choose
@@ -145,7 +151,7 @@ def test_blending_equals_that_of_the_segmentor(tiny, blend):
 def test_blending_of_the_config_can_be_left_out(tiny):
     options = {'cfg_options': {'model.test_cfg.blend': 'gaussian'}}
     blended = MultimodalInferencer(*tiny['model'], device='cpu', **options)
-    assert blended.settings.tiling.blend == 'gaussian'
+    assert blended.tiling.blend == 'gaussian'
     model = MultimodalInferencer(*tiny['model'], device='cpu', blend='none', **options)
     logits = slide(model.model, tiny['inputs'])
     assert_labels(model(*tiny['pair'], **RANGE).labels, logits)
@@ -182,9 +188,9 @@ def test_one_modality_sees_zeros_for_the_other(tiny, modality):
 @pytest.mark.parametrize('modality', ['both', 'aux'])
 def test_without_an_auxiliary_image_only_rgb_is_predicted(scene, modality):
     model = known(scene, modality=modality)
-    with pytest.raises(ValueError, match="no auxiliary image: give one, or modality='rgb'"):
+    with pytest.raises(ValueError, match='no auxiliary image .*: give one, or predict without'):
         model(scene['rgb'])
-    with pytest.raises(ValueError, match="no auxiliary image: give one, or modality='rgb'"):
+    with pytest.raises(ValueError, match='no auxiliary image .*: give one, or predict without'):
         model.predict_file(scene['rgb'], None, scene['out'])
     assert not scene['out'].exists()
 
@@ -213,8 +219,8 @@ def test_batch_size_is_tried_where_it_is_left_to_us(scene, monkeypatch):
     monkeypatch.setattr(inferencer_module, 'choose_batch_size', choose)
     model = known(scene, batch_size='auto', tta='d4', blend='cosine')
     assert seen == [((1, 4, 16, 24), (16, 24), torch.device('cpu'))]
-    assert model.settings.tiling.batch_size == 6
-    assert model.settings.tiling.blend == 'cosine'
+    assert model.tiling.batch_size == 6
+    assert model.tiling.blend == 'cosine'
     assert np.array_equal(model(scene['rgb'], scene['aux']).labels, scene['expected'])
 
 
@@ -357,14 +363,15 @@ def test_overview_that_is_open_is_read_as_it_is(scene):
     assert np.array_equal(prediction.labels, scene['expected'])
 
 
-def test_open_rasters_that_lie_apart_are_refused(scene):
+def test_open_rasters_on_other_grids_are_warped_as_files_are(scene):
     shifted = ROTATED @ Affine.translation(9, 0)
     write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
+    expected = known(scene)(scene['rgb'], scene['aux']).labels
+    assert (expected == 3).any()
     with ExitStack() as stack:
         rgb, aux = (as_kind('memory', scene[name], stack) for name in ('rgb', 'aux'))
         for other in (aux, scene['aux']):
-            with pytest.raises(ValueError, match=r'lies 9 pixels beside .*: give two files'):
-                known(scene)(rgb, other)
+            assert np.array_equal(known(scene)(rgb, other).labels, expected)
 
 
 def test_missing_file_beside_an_array_is_named(scene, arrays):
@@ -443,6 +450,57 @@ def test_model_of_whole_images_predicts_with_a_window(scene):
     assert np.array_equal(model(scene['rgb'], scene['aux']).labels, scene['expected'])
 
 
+def write_rgb_model(folder, **preprocessor):
+    model = ConfigDict(STOCK)
+    model.backbone.in_channels = 3
+    settings = dict(type='SegDataPreProcessor', mean=[100.0] * 3, std=[50.0] * 3, **preprocessor)
+    model.data_preprocessor = settings
+    dataset = {**DATASET, 'aux_bands': (), 'data_prefix': {'img_path': 'img'}}
+    return write_trained(folder, model.to_dict(), dataset)
+
+
+@pytest.mark.parametrize(
+    'preprocessor',
+    [
+        dict(test_cfg=dict(size_divisor=32)),
+        dict(bgr_to_rgb=True, test_cfg=dict(size=(64, 96))),
+        dict(size=(40, 56)),
+    ],
+    ids=['divisor', 'bgr_to_rgb and size', 'size'],
+)
+def test_stock_model_predicts_the_optical_image_alone(tiny, tmp_path, preprocessor):
+    """MMSegmentation's own test of each window gives the same labels."""
+    window = {'window': (61, 95), 'stride': (61, 95)}
+    model = MultimodalInferencer(*write_rgb_model(tmp_path, **preprocessor), device='cpu', **window)
+    rgb = read_raster(tiny['pair'][0])
+    model.model.test_cfg.mode = 'whole'
+    head = model.model.decode_head.conv_seg
+    head.weight.data *= 500  # else all is nearly one value
+    sample = SegDataSample(metainfo=dict(ori_shape=(61, 95), img_shape=(61, 95)))
+    data = {'inputs': [torch.from_numpy(rgb).permute(2, 0, 1)], 'data_samples': [sample]}
+    with torch.no_grad():
+        (output,) = model.model.test_step(data)
+    logits = output.seg_logits.data
+    head.bias.data -= logits.mean(dim=(1, 2))
+    logits = logits - logits.mean(dim=(1, 2), keepdim=True)
+    assert_labels(model(rgb).labels, logits)
+    model.predict_file(tiny['pair'][0], None, tiny['out'])
+    assert_labels(read_raster(tiny['out']), logits)
+
+
+@pytest.mark.parametrize('modality', ['both', 'rgb', 'aux'])
+def test_model_of_the_optical_image_alone_takes_no_other(tiny, tmp_path, modality):
+    paths = write_rgb_model(tmp_path)
+    if modality == 'aux':
+        with pytest.raises(ValueError, match="modality='aux', but .* the optical image alone"):
+            MultimodalInferencer(*paths, device='cpu', modality=modality)
+        return
+    model = MultimodalInferencer(*paths, device='cpu', modality=modality)
+    assert model(tiny['pair'][0]).labels.shape == (61, 95)
+    with pytest.raises(ValueError, match=r'optical image alone .*: leave the auxiliary one'):
+        model(*tiny['pair'])
+
+
 def test_segmentor_that_gives_no_logits_is_refused(scene):
     with pytest.raises(ValueError, match='is no EncoderDecoder'):
         MultimodalInferencer(*write_other(scene), device='cpu')
@@ -461,3 +519,260 @@ def write_other(scene):
     path = scene['config'].with_name('other.py')
     path.write_text(text)
     return path, scene['checkpoint']
+
+
+def model_with(**test_cfg) -> EncoderDecoder:
+    return MODELS.build(tiny_model(test_cfg=test_cfg))
+
+
+def test_tiling_is_that_of_the_test_cfg_unless_told_otherwise():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28), batch_size=3, blend='cosine')
+    tiling = tiling_for(model_with(**slide))
+    assert (tiling.window, tiling.stride) == ((28, 42), (14, 28))
+    assert (tiling.batch_size, tiling.blend) == (3, 'cosine')
+    tiling = tiling_for(model_with(**slide), window=None, stride=(5, 6))
+    assert (tiling.window, tiling.stride) == ((28, 42), (5, 6))
+
+
+def test_stride_of_the_config_is_shortened_to_a_smaller_window():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
+    assert tiling_for(model_with(**slide), window=(10, 40)).stride == (10, 28)
+
+
+def test_stride_that_is_given_and_leaves_holes_is_refused():
+    slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
+    with pytest.raises(ValueError, match=r'stride of 43 pixels leaves holes .* 42 pixels \(width'):
+        tiling_for(model_with(**slide), stride=(28, 43))
+
+
+def test_window_that_is_given_serves_a_model_of_whole_images_at_half_its_side():
+    tiling = tiling_for(model_with(mode='whole'), window=(15, 20))
+    assert (tiling.window, tiling.stride) == ((15, 20), (8, 10))
+
+
+NORTH_UP = from_origin(368000, 5808000, 0.5, 0.5)
+
+
+def files_in(folder):
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def write_pair(folder, height, width, **place):
+    """Write a pair with no two values alike; gives its label map."""
+    rng = np.random.default_rng(height * width)
+    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    heights = rng.uniform(10, 30, (height, width)).astype(np.float32)
+    place = {'crs': None, 'transform': None, **place}
+    write_raster(folder / 'rgb.tif', rgb, **place)
+    write_raster(folder / 'aux.tif', heights, **place)
+    shares = np.dstack([rgb.astype(np.float32) / 255, (heights - 10) / np.float32(20)])
+    return shares.argmax(axis=-1)
+
+
+def test_label_map_worked_out_by_hand_is_written_on_the_grid_of_the_image(scene):
+    counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
+    assert np.array_equal(counts, np.bincount(scene['expected'].ravel(), minlength=256))
+    with rasterio.open(scene['out']) as written, rasterio.open(scene['rgb']) as image:
+        assert np.array_equal(written.read(1), scene['expected'])
+        assert (written.crs, written.transform, written.shape) == (UTM, ROTATED, image.shape)
+        colours = [written.colormap(1)[index][:3] for index in range(4)]
+        assert colours == [tuple(colour) for colour in PALETTE]
+        assert written.nodata == 255
+        assert written.tags()['CLASS_3'] == 'high'
+
+
+def test_probabilities_and_confidence_lie_beside_it_and_equal_softmax_by_hand(scene):
+    wanted = {'probabilities': True, 'confidence': True}
+    known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
+    shares = np.exp([0.8, 0.2, 0.2, 0.0])  # red, on the ground
+    folder = scene['out'].parent
+    with rasterio.open(folder / 'out_probabilities.tif') as written:
+        probabilities = written.read()
+        assert written.descriptions == ('red', 'green', 'blue', 'high')
+        assert written.scales == pytest.approx([1 / 254] * 4)
+        assert (written.crs, written.transform) == (UTM, ROTATED)
+    assert probabilities[:, 0, 0].tolist() == np.rint(254 * shares / shares.sum()).tolist()
+    labels = read_raster(scene['out'])
+    chosen = np.take_along_axis(probabilities, labels[None].astype(int), 0)[0]
+    assert np.array_equal(chosen, probabilities.max(axis=0))
+    assert np.array_equal(read_raster(folder / 'out_confidence.tif'), chosen)
+
+
+def test_pixels_without_optical_data_are_nodata_in_every_map(scene):
+    with rasterio.open(scene['rgb'], 'r+') as image:
+        image.nodata = 51
+        valid = (image.read() != 51).any(axis=0)  # one band with data is enough
+    assert 0 < valid.sum() < valid.size
+    wanted = {'probabilities': True, 'confidence': True}
+    counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
+    assert np.array_equal(read_raster(scene['out']), np.where(valid, scene['expected'], 255))
+    assert counts[255] == (~valid).sum()
+    for name in ('out_probabilities.tif', 'out_confidence.tif'):
+        void = read_raster(scene['out'].with_name(name)) == 255
+        assert (void.reshape(*valid.shape, -1) == ~valid[..., None]).all()
+
+
+def test_raster_without_any_data_gives_a_map_without_any(scene):
+    with rasterio.open(scene['rgb'], 'r+') as image:
+        image.nodata = 9
+        image.write(np.full((3, 37, 53), 9, np.uint8))
+    counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
+    assert counts[255] == 37 * 53
+    assert (read_raster(scene['out']) == 255).all()
+
+
+SIZES = [(1, 1), (1, 53), (37, 1), (2, 300), (16, 24), (17, 25), (31, 47), (300, 9)]
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_every_pixel_of_any_size_is_predicted_once(scene, size):
+    expected = write_pair(scene['out'].parent, *size, crs=UTM, transform=ROTATED)
+    counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=(10, 30))
+    assert np.array_equal(read_raster(scene['out']), expected)
+    assert counts.sum() == size[0] * size[1]
+
+
+@pytest.mark.parametrize('stride', [(1, 24), (5, 7), (16, 24)])
+@pytest.mark.parametrize('blend', ['none', 'gaussian', 'cosine'])
+def test_windows_and_blending_change_nothing_where_a_pixel_stands_alone(scene, stride, blend):
+    model = known(scene, stride=stride, blend=blend)
+    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
+
+
+def test_heights_on_another_grid_are_warped_on_the_fly(scene):
+    """North-up at half the resolution: constant 5 x 5 blocks of heights stay what they are."""
+    rgb = np.full((40, 60, 3), 51, np.uint8)
+    heights = np.zeros((20, 30), np.float32)
+    heights[:, 15:] = 1
+    write_raster(scene['rgb'], rgb, crs=UTM, transform=NORTH_UP)
+    coarse = NORTH_UP @ Affine.scale(2)
+    write_raster(scene['aux'], heights, crs=UTM, transform=coarse)
+    known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
+    labels = read_raster(scene['out'])
+    assert (labels[:, :29] == 0).all()
+    assert (labels[:, 31:] == 3).all()
+
+
+def test_fixed_range_scales_heights_in_their_own_unit(scene):
+    model = known(scene)
+    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=(10, 1010))
+    assert not (read_raster(scene['out']) == 3).any()  # 30 m become 0.02, below everything
+
+
+def test_percentiles_clip_heights_as_in_training(scene):
+    with rasterio.open(scene['aux'], 'r+') as aux:
+        heights = aux.read(1)
+        heights[0, 0] = 1e6  # by its own range all else would be 0
+        aux.write(heights, 1)
+    model = known(scene)
+    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
+    assert not (read_raster(scene['out'])[1:] == 3).any()
+    percentiles = ('percentile', 1, 99)
+    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=percentiles)
+    assert np.array_equal(read_raster(scene['out'])[1:], scene['expected'][1:])
+
+
+def test_place_is_tried_before_anything_is_predicted(scene, monkeypatch):
+    model = known(scene)
+    monkeypatch.setattr(model.model, 'encode_decode', lambda *args: pytest.fail('predicted'))
+    with pytest.raises(OSError, match='could not be written'):
+        model.predict_file(scene['rgb'], scene['aux'], scene['config'] / 'out.tif')
+
+
+def write_damaged(path):
+    """Tiles of 16 pixels, of which one in the middle holds what no encoder wrote."""
+    noise = np.random.default_rng(0).integers(0, 256, (160, 48, 3), dtype=np.uint8)
+    tiles = {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'}
+    write_raster(path, noise, crs=UTM, transform=ROTATED, **tiles)
+    with rasterio.open(path) as raster:
+        offset = int(raster.get_tag_item('BLOCK_OFFSET_1_5', 'TIFF', bidx=1))
+    with path.open('r+b') as file:
+        file.seek(offset)
+        file.write(b'\xff' * 300)
+
+
+def damage_the_middle(scene):
+    write_damaged(scene['rgb'])
+    write_raster(scene['aux'], np.arange(7680, dtype=np.float32).reshape(160, 48),
+                 crs=UTM, transform=ROTATED)  # fmt: skip
+
+
+def truncate(scene):
+    content = scene['rgb'].read_bytes()
+    scene['rgb'].write_bytes(content[: len(content) // 2])
+
+
+def move_away(scene):
+    shifted = Affine.translation(1e5, 0) @ ROTATED
+    write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
+
+
+def other_size(scene):
+    write_raster(scene['aux'], np.arange(2220, dtype=np.float32).reshape(37, 60),
+                 crs=None, transform=None)  # fmt: skip
+
+
+def two_bands(scene):
+    write_raster(scene['rgb'], np.ones((37, 53, 2), np.uint8), crs=UTM, transform=ROTATED)
+
+
+FAILURES = {
+    'rgb missing': (lambda s: s['rgb'].unlink(), FileNotFoundError, r'rgb\.tif does not exist'),
+    'aux missing': (lambda s: s['aux'].unlink(), FileNotFoundError, r'aux\.tif does not exist'),
+    'no raster': (lambda s: s['aux'].write_text('x'), ValueError, r'aux\.tif cannot be read'),
+    'no overlap': (move_away, ValueError, r'no overlap: give files of one area'),
+    'other size': (other_size, ValueError, r'37 x 60 pixels.*37 x 53.* has no georeference'),
+    'bands missing': (two_bands, ValueError, r'rgb\.tif has 2 band\(s\), but \(1, 2, 3\)'),
+    'flat heights': (
+        lambda s: write_raster(s['aux'], np.ones((37, 53), np.float32), crs=UTM,
+                               transform=ROTATED), ValueError, r'aux\.tif'),
+    'truncated': (truncate, ValueError, r'rgb\.tif (is truncated|cannot be read)'),
+    'damaged': (damage_the_middle, ValueError, r'rgb\.tif is damaged at .*: copy or download'),
+    'a folder': (lambda s: s['out'].mkdir(), OSError, r'out\.tif could not .*it is a folder'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', FAILURES)
+def test_failure_gets_one_sentence_and_leaves_no_file(scene, name):
+    spoil, error, said = FAILURES[name]
+    spoil(scene)
+    before = files_in(scene['out'].parent)
+    wanted = {'probabilities': True, 'confidence': True}
+    with pytest.raises(error, match=said) as raised:
+        known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
+    assert '\n' not in str(raised.value)
+    assert files_in(scene['out'].parent) == before
+
+
+def test_input_is_never_overwritten(scene):
+    before = files_in(scene['out'].parent)
+    for name in ('rgb', 'aux'):
+        with pytest.raises(ValueError, match='is an input and would be overwritten'):
+            known(scene).predict_file(scene['rgb'], scene['aux'], scene[name])
+    assert files_in(scene['out'].parent) == before
+
+
+def test_old_map_is_replaced(scene):
+    scene['out'].write_bytes(b'old')
+    known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
+    assert not [path for path in scene['out'].parent.iterdir() if path.name.startswith('.')]
+
+
+def test_files_are_predicted_in_column_blocks_as_whole(scene, monkeypatch):
+    rng = np.random.default_rng(0)
+    place = {'crs': UTM, 'transform': ROTATED}
+    write_raster(scene['rgb'], rng.integers(0, 3, (37, 700, 3), np.uint8) * 100, nodata=0, **place)
+    write_raster(scene['aux'], rng.random((37, 700), np.float32), **place)
+    model, pair = known(scene), (scene['rgb'], scene['aux'])
+    whole = model(*pair, probabilities=True)
+    monkeypatch.setattr(predict, 'BLOCK_BYTES', 0)
+    with model.open_pair(*pair) as source:
+        assert {strip.done.width for strip in model.plan(source)} == {512, 188}
+    counts = model.predict_file(*pair, scene['out'], probabilities=True)
+    np.testing.assert_array_equal(read_raster(scene['out']), whole.labels)
+    shares = read_raster(scene['out'].with_name('out_probabilities.tif'))
+    np.testing.assert_array_equal(shares[..., 0] == 255, np.isnan(whole.probabilities[0]))
+    np.testing.assert_array_equal(model(*pair).labels, whole.labels)
+    assert counts.sum() == 37 * 700

@@ -3,8 +3,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import warnings
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -18,7 +20,17 @@ from rasterio.transform import Affine
 from rio_cogeo.cogeo import cog_validate
 from scenes.limits import no_root, short_disk
 
-from mobanet_mmseg.inference.maps import MapPaths, open_maps
+from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.inference.maps import (
+    MapPaths,
+    Maps,
+    behind,
+    count_labels,
+    map_paths,
+    write_maps,
+)
+from mobanet_mmseg.rasters.files import RasterInfo
+from mobanet_mmseg.tiling.windows import Window
 
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(0.05, 0, 368000, 0, -0.05, 5808000)
@@ -28,10 +40,7 @@ PLACES = {
     'without CRS': (None, Affine(2, 0, 5, 0, -2, 7)),
     'nowhere': (None, Affine.identity()),
 }
-LEGEND = {
-    'classes': ('road', 'house', 'tree'),
-    'palette': [[255, 255, 255], [0, 0, 255], [0, 255, 0]],
-}
+CLASSES = Classes(('road', 'house', 'tree'), [[255, 255, 255], [0, 0, 255], [0, 255, 0]])
 SIZES = [(1, 300), (300, 1), (512, 256), (257, 511), (600, 1030)]
 NAMES = ('labels.tif', 'probabilities.tif', 'confidence.tif')
 
@@ -50,11 +59,21 @@ def paths_in(folder, *, cog=False):
     return MapPaths(*(folder / name for name in NAMES), cog=cog)
 
 
-def write_maps(paths, maps, *, step=100, crs=UTM, transform=NORTH_UP, **legend):
-    legend = {**LEGEND, **legend}
-    with open_maps(paths, maps[0].shape, crs=crs, transform=transform, **legend) as writer:
-        for row in range(0, len(maps[0]), step):
-            writer.write(*(rows[..., row : row + step, :] for rows in maps))
+def rows_of(maps, step=100):
+    """Labels, probabilities and confidence, cut into rows."""
+    height, width = maps[0].shape
+    for row in range(0, height, step):
+        rows = (None if each is None else each[..., row : row + step, :] for each in maps)
+        yield Maps(Window(row, 0, min(step, height - row), width), *rows)
+
+
+def start(paths, rows, shape, crs=UTM, transform=NORTH_UP):
+    info = RasterInfo('image.tif', *shape, 3, ('uint8',) * 3, crs, transform, (None,) * 3)
+    return write_maps(rows, paths, info, CLASSES)
+
+
+def write(paths, maps, *, step=100, **place):
+    return count_labels(start(paths, rows_of(maps, step), maps[0].shape, **place))
 
 
 def read(path):
@@ -82,7 +101,7 @@ def blocks_of(path):
 @pytest.mark.parametrize('size', SIZES)
 def test_maps_of_any_size_are_read_back(tmp_path, size, cog):
     maps = some_maps(*size)
-    write_maps(paths_in(tmp_path, cog=cog), maps, step=7)
+    write(paths_in(tmp_path, cog=cog), maps, step=7)
     for name, expected in zip(NAMES, maps, strict=True):
         assert np.array_equal(read(tmp_path / name), expected.reshape(-1, *size))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
@@ -90,7 +109,7 @@ def test_maps_of_any_size_are_read_back(tmp_path, size, cog):
 
 @pytest.mark.parametrize('cog', [False, True])
 def test_colours_names_and_scale_are_in_the_files(tmp_path, cog):
-    write_maps(paths_in(tmp_path, cog=cog), some_maps())
+    write(paths_in(tmp_path, cog=cog), some_maps())
     with rasterio.open(tmp_path / 'labels.tif') as labels:
         assert labels.colorinterp == (ColorInterp.palette,)
         colours = [labels.colormap(1)[index] for index in (0, 1, 2, 255)]
@@ -118,7 +137,7 @@ def test_any_georeference_is_kept(tmp_path, place, cog):
     crs, transform = PLACES[place]
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        write_maps(paths_in(tmp_path, cog=cog), some_maps(1, 53), crs=crs, transform=transform)
+        write(paths_in(tmp_path, cog=cog), some_maps(1, 53), crs=crs, transform=transform)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         for name in NAMES:
@@ -129,10 +148,10 @@ def test_any_georeference_is_kept(tmp_path, place, cog):
 @pytest.mark.parametrize('cog', [False, True])
 def test_number_of_rows_at_a_time_and_size_of_the_cache_change_no_byte(tmp_path, cog):
     maps = some_maps(520, 300)
-    write_maps(paths_in(tmp_path / 'whole', cog=cog), maps, step=520)
+    write(paths_in(tmp_path / 'whole', cog=cog), maps, step=520)
     for step in (1, 255, 300) if cog else (1, 7, 255, 256, 300, 513):
         with rasterio.Env(GDAL_CACHEMAX=100_000 * step):
-            write_maps(paths_in(tmp_path / 'strips', cog=cog), maps, step=step)
+            write(paths_in(tmp_path / 'strips', cog=cog), maps, step=step)
         for name in NAMES:
             whole, strips = (tmp_path / folder / name for folder in ('whole', 'strips'))
             assert strips.read_bytes() == whole.read_bytes(), (step, name)
@@ -140,7 +159,7 @@ def test_number_of_rows_at_a_time_and_size_of_the_cache_change_no_byte(tmp_path,
 
 @pytest.mark.parametrize('size', SIZES)
 def test_each_block_is_written_once_and_the_file_has_no_holes(tmp_path, size):
-    write_maps(paths_in(tmp_path), some_maps(*size), step=100)
+    write(paths_in(tmp_path), some_maps(*size), step=100)
     for name in NAMES:
         blocks = blocks_of(tmp_path / name)
         ends = [offset + length for offset, length in blocks]
@@ -153,7 +172,7 @@ def test_each_block_is_written_once_and_the_file_has_no_holes(tmp_path, size):
 @pytest.mark.parametrize('place', [None, *PLACES])
 def test_cog_passes_the_validation_of_rio_cogeo(tmp_path, size, place):
     crs, transform = PLACES.get(place, (UTM, NORTH_UP))
-    write_maps(paths_in(tmp_path, cog=True), some_maps(*size), crs=crs, transform=transform)
+    write(paths_in(tmp_path, cog=True), some_maps(*size), crs=crs, transform=transform)
     for name in NAMES:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
@@ -162,7 +181,7 @@ def test_cog_passes_the_validation_of_rio_cogeo(tmp_path, size, place):
 
 @pytest.mark.parametrize('width', [1, 2, 3, 5])
 def test_narrow_cog_has_no_two_overviews_of_one_width(tmp_path, width):
-    write_maps(paths_in(tmp_path, cog=True), some_maps(1500, width))
+    write(paths_in(tmp_path, cog=True), some_maps(1500, width))
     for name in NAMES:
         valid, errors, warned = cog_validate(tmp_path / name)
         assert valid and not errors
@@ -176,8 +195,7 @@ def test_overviews_hold_no_class_between_two_and_average_the_rest_without_nodata
     confidence = np.where(labels == 2, 100, 200).astype(np.uint8)
     confidence[:, ::4] = labels[:, ::4] = 255
     paths = MapPaths(tmp_path / 'l.tif', None, tmp_path / 'c.tif', cog=True)
-    with open_maps(paths, labels.shape, crs=UTM, transform=NORTH_UP, **LEGEND) as writer:
-        writer.write(labels, confidence=confidence)
+    write(paths, (labels, None, confidence))
     for name in ('l.tif', 'c.tif'):
         with rasterio.open(tmp_path / name) as raster:
             assert raster.overviews(1)[:2] == [2, 4]
@@ -193,7 +211,7 @@ def test_gdalinfo_reads_what_was_written(tmp_path):
     if gdalinfo is None:
         pytest.skip('gdalinfo is not installed')
     for cog in (False, True):
-        write_maps(paths_in(tmp_path, cog=cog), some_maps(), transform=PLACES['rotated'][1])
+        write(paths_in(tmp_path, cog=cog), some_maps(), transform=PLACES['rotated'][1])
         infos = []
         for name in NAMES:
             command = [gdalinfo, '-json', tmp_path / name]
@@ -215,7 +233,7 @@ def test_gdalinfo_reads_what_was_written(tmp_path):
 @pytest.mark.parametrize('cog', [False, True])
 def test_readers_that_know_no_georeference_see_the_same_pixels(tmp_path, cog):
     labels, probabilities, confidence = some_maps()
-    write_maps(paths_in(tmp_path, cog=cog), (labels, probabilities, confidence))
+    write(paths_in(tmp_path, cog=cog), (labels, probabilities, confidence))
     with Image.open(tmp_path / 'labels.tif') as image:
         assert np.array_equal(np.asarray(image), labels)
         assert image.getpalette()[3:6] == [0, 0, 255]
@@ -223,28 +241,34 @@ def test_readers_that_know_no_georeference_see_the_same_pixels(tmp_path, cog):
     assert np.array_equal(found, confidence)
 
 
-def test_255_classes_fit_and_one_more_does_not(tmp_path):
-    labels = np.arange(256, dtype=np.uint8).reshape(2, 128)
-    for number in (255, 256):
-        legend = {'classes': [f'k{i}' for i in range(number)], 'palette': [[1, 2, 3]] * number}
-        if number == 255:
-            write_maps(MapPaths(tmp_path / 'a.tif'), (labels,), **legend)
-            assert np.array_equal(read(tmp_path / 'a.tif')[0], labels)
-        else:
-            with pytest.raises(ValueError, match='256 classes and 256 colours: give 1 to 255'):
-                write_maps(MapPaths(tmp_path / 'b.tif'), (labels,), **legend)
-    assert [path.name for path in tmp_path.iterdir()] == ['a.tif']
-
-
 def test_all_maps_appear_together_and_only_at_the_end(tmp_path):
-    maps = some_maps(37, 53)
-    place = {'crs': UTM, 'transform': NORTH_UP}
-    with open_maps(paths_in(tmp_path), (37, 53), **place, **LEGEND) as writer:
-        writer.write(*maps)
-        hidden = [path.name for path in tmp_path.iterdir()]
-        assert len(hidden) == 3
-        assert all(name.startswith('.') and name.endswith('.part') for name in hidden)
+    rows = start(paths_in(tmp_path), rows_of(some_maps(37, 53)), (37, 53))
+    next(rows)
+    hidden = [path.name for path in tmp_path.iterdir()]
+    assert len(hidden) == 3
+    assert all(name.startswith('.') and name.endswith('.part') for name in hidden)
+    assert next(rows, None) is None
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+
+
+def test_labels_are_counted_as_they_are_written(tmp_path):
+    labels = np.array([[0, 2, 2], [255, 2, 0]], np.uint8)
+    counts = write(MapPaths(tmp_path / 'labels.tif'), (labels, None, None), step=1)
+    assert counts.nonzero()[0].tolist() == [0, 2, 255]
+    assert counts[[0, 2, 255]].tolist() == [2, 3, 1]
+
+
+def test_maps_lie_beside_the_labels_and_on_no_input(tmp_path):
+    paths = map_paths(tmp_path / 'a.tif', ('rgb.tif', None), probabilities=True, cog=True)
+    assert paths == MapPaths(tmp_path / 'a.tif', tmp_path / 'a_probabilities.tif', cog=True)
+    assert paths.wanted == {'probabilities': True, 'confidence': False}
+    (tmp_path / 'elsewhere').symlink_to(tmp_path)
+    inputs = tmp_path / 'elsewhere' / 'a.tif', tmp_path / 'b_confidence.tif'
+    with pytest.raises(ValueError, match=r'a\.tif is an input and would be overwritten'):
+        map_paths(tmp_path / 'a.tif', inputs)
+    with pytest.raises(ValueError, match=r'b_confidence\.tif is an input'):
+        map_paths(tmp_path / 'b.tif', inputs, confidence=True)
+    map_paths(tmp_path / 'b.tif', inputs, probabilities=True)
 
 
 def spoil(part):
@@ -257,7 +281,7 @@ FAILURES = {
     'an error of the caller': (lambda folder: {}['absent'], KeyError, 'absent'),
     'a folder in the place': (
         lambda folder: (folder / 'confidence.tif').mkdir(), OSError,
-        r'confidence\.tif could not be written \(it is a folder\)'),
+        r'confidence\.tif could not be written \(.*folder\)'),
     'a broken disk': (
         lambda folder: spoil(next(folder.glob('.probabilities*'))), OSError,
         r'probabilities\.tif could not be written'),
@@ -266,16 +290,20 @@ FAILURES = {
 
 @pytest.mark.parametrize('cog', [False, True])
 @pytest.mark.parametrize('name', FAILURES)
-def test_after_a_failure_nothing_stays_and_the_old_file_is_unchanged(tmp_path, name, cog):
+def test_after_a_failure_nothing_stays_and_the_old_file_is_unchanged(
+    tmp_path, monkeypatch, name, cog
+):
+    monkeypatch.setattr('mobanet_mmseg.inference.maps.behind', nullcontext)
     fail, error, said = FAILURES[name]
     (tmp_path / 'labels.tif').write_bytes(b'old')
-    place = {'crs': UTM, 'transform': NORTH_UP}
-    with (
-        pytest.raises(error, match=said),
-        open_maps(paths_in(tmp_path, cog=cog), (600, 1030), **place, **LEGEND) as writer,
-    ):
-        writer.write(*some_maps())
+    paths, maps = paths_in(tmp_path, cog=cog), some_maps()
+
+    def rows():
+        yield from rows_of(maps, 600)
         fail(tmp_path)
+
+    with pytest.raises(error, match=said):
+        count_labels(start(paths, rows(), (600, 1030)))
     assert (tmp_path / 'labels.tif').read_bytes() == b'old'
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ['labels.tif']
 
@@ -287,18 +315,16 @@ def test_after_a_failure_nothing_stays_and_the_old_file_is_unchanged(tmp_path, n
 def test_full_disk_gives_one_sentence_and_no_file(tmp_path, limit, cog):
     said = r'\.tif could not be written .*free space'
     with short_disk(limit), pytest.raises(OSError, match=said) as error:
-        write_maps(paths_in(tmp_path, cog=cog), some_maps())
+        write(paths_in(tmp_path, cog=cog), some_maps())
     assert '\n' not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_in_the_place_is_found_before_anything_is_predicted(tmp_path):
     (tmp_path / 'confidence.tif').mkdir()
-    with (
-        pytest.raises(OSError, match=r'confidence\.tif could not be written \(it is a folder\)'),
-        open_maps(paths_in(tmp_path), (37, 53), crs=UTM, transform=NORTH_UP, **LEGEND),
-    ):
-        pytest.fail('the maps were opened')
+    said = r'confidence\.tif could not be written \(.*folder\)'
+    with pytest.raises(OSError, match=said):
+        next(start(paths_in(tmp_path), (pytest.fail('predicted') for _ in 'a'), (37, 53)))
     assert [path.name for path in tmp_path.iterdir()] == ['confidence.tif']
 
 
@@ -308,9 +334,8 @@ def test_place_without_permission_is_found_before_anything_is_predicted(tmp_path
         with (
             no_root(),
             pytest.raises(OSError, match=r'labels\.tif could not be written .*[Pp]ermission'),
-            open_maps(paths_in(tmp_path), (37, 53), crs=UTM, transform=NORTH_UP, **LEGEND),
         ):
-            pytest.fail('the maps were opened')
+            next(start(paths_in(tmp_path), (pytest.fail('predicted') for _ in 'a'), (37, 53)))
     finally:
         tmp_path.chmod(0o700)
     assert list(tmp_path.iterdir()) == []
@@ -319,13 +344,11 @@ def test_place_without_permission_is_found_before_anything_is_predicted(tmp_path
 def test_killed_process_leaves_no_file_that_looks_finished(tmp_path):
     (tmp_path / 'labels.tif').write_bytes(b'old')
     maps = some_maps()
-    place = {'crs': UTM, 'transform': NORTH_UP}
     child = os.fork()
     if child == 0:
-        with open_maps(paths_in(tmp_path), (600, 1030), **place, **LEGEND) as writer:
-            writer.write(*(rows[..., :590, :] for rows in maps))
+        for maps_ in start(paths_in(tmp_path), rows_of(maps, 590), (600, 1030)):
             (tmp_path / 'written').touch()
-            time.sleep(60)
+            time.sleep(60 if maps_.window.row == 0 else 0)
         os._exit(1)
     while not (tmp_path / 'written').exists():
         time.sleep(0.01)
@@ -336,34 +359,87 @@ def test_killed_process_leaves_no_file_that_looks_finished(tmp_path):
     assert len(hidden) == 3
     assert all(path.name.startswith('.') and path.suffix == '.part' for path in hidden)
     assert (tmp_path / 'labels.tif').read_bytes() == b'old'
-    write_maps(paths_in(tmp_path), maps)  # what stayed is in nobody's way
+    write(paths_in(tmp_path), maps)  # what stayed is in nobody's way
     assert np.array_equal(read(tmp_path / 'labels.tif')[0], maps[0])
 
 
-LABELS, PROBABILITIES, CONFIDENCE = some_maps(37, 53)
-MISTAKES = {
-    'rows missing': [some_maps(36, 53)],
-    'no probabilities': [(LABELS, None, CONFIDENCE)],
-    'other rows': [(LABELS, PROBABILITIES[:, 1:], CONFIDENCE)],
-}
-
-
-@pytest.mark.parametrize('name', MISTAKES)
-def test_mistake_of_the_caller_leaves_no_file(tmp_path, name):
-    place = {'crs': UTM, 'transform': NORTH_UP}
-    with (
-        pytest.raises(AssertionError),
-        open_maps(paths_in(tmp_path), (37, 53), **place, **LEGEND) as writer,
-    ):
-        for rows in MISTAKES[name]:
-            writer.write(*rows)
+def test_rows_that_are_left_out_leave_no_file(tmp_path):
+    with pytest.raises(AssertionError, match='not all was written'):
+        count_labels(start(paths_in(tmp_path), rows_of(some_maps(36, 53)), (37, 53)))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_maps_of_one_name_are_refused(tmp_path):
-    paths = MapPaths(tmp_path / 'a.tif', tmp_path / 'b' / '..' / 'a.tif')
-    with (
-        pytest.raises(ValueError, match='would both be written'),
-        open_maps(paths, (37, 53), crs=UTM, transform=NORTH_UP, **LEGEND),
-    ):
-        pass
+def test_writing_that_is_given_up_leaves_no_file(tmp_path):
+    rows = start(paths_in(tmp_path), rows_of(some_maps(), 100), (600, 1030))
+    assert next(rows).window == (0, 0, 100, 1030)
+    rows.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def writers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith('writing')]
+
+
+def test_calls_run_in_order_in_one_other_thread_and_none_is_lost():
+    calls = []
+    with behind(lambda *args: calls.append((threading.current_thread().name, args))) as write:
+        for number in range(9):
+            write(number, -number)
+    assert [args for _, args in calls] == [(number, -number) for number in range(9)]
+    assert len({name for name, _ in calls}) == 1
+    assert calls[0][0].startswith('writing')
+    assert not writers()
+
+
+def test_one_call_at_most_runs_behind():
+    going, done = threading.Event(), []
+
+    def slow(number):
+        going.wait(5)
+        done.append(number)
+
+    with behind(slow) as write:
+        write(1)  # returns at once
+        assert done == []
+        threading.Timer(0.05, going.set).start()
+        write(2)  # waits for the first
+        assert done[0] == 1
+    assert done == [1, 2]
+
+
+def test_an_error_comes_out_at_the_next_call_and_no_call_runs_after_it():
+    calls = []
+
+    def fail(number):
+        calls.append(number)
+        raise OSError('the disk is full')
+
+    with pytest.raises(OSError, match='full'), behind(fail) as write:
+        write(1)
+        write(2)
+    assert calls == [1]
+
+
+def test_an_error_of_the_last_call_comes_out_at_the_end():
+    with pytest.raises(ZeroDivisionError), behind(lambda number: 1 / number) as write:
+        write(1)
+        write(0)
+
+
+def test_an_error_of_the_block_comes_out_once_the_running_call_has_ended():
+    going, ended = threading.Event(), []
+
+    def slow():
+        going.wait(5)
+        ended.append(True)
+
+    def block():
+        with behind(slow) as write:
+            write()
+            threading.Timer(0.05, going.set).start()
+            raise KeyError('of the block')
+
+    with pytest.raises(KeyError, match='of the block'):
+        block()
+    assert ended == [True]
+    assert not writers()

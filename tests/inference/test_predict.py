@@ -1,291 +1,245 @@
-"""A pair of files is predicted into maps whose pixels are known by hand, or not at all."""
-
-import shutil
+import itertools
+import math
+import threading
+import time
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.transform import Affine, from_origin
-from scenes.limits import no_root, short_disk
-from scenes.prediction import PALETTE, ROTATED, UTM, write_scene
-from scenes.rasters import read_raster, write_raster
+import torch
+from mmengine.config import ConfigDict
+from mmseg.registry import MODELS
+from scenes.models import tiny_model
+from scenes.prediction import STOCK
 
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-
-NORTH_UP = from_origin(368000, 5808000, 0.5, 0.5)
-SOUTH_UP = Affine(0.5, 0, 368000, 0, 0.5, 5808000)
-
-
-def inferencer(scene, **options):
-    return MultimodalInferencer(scene['config'], scene['checkpoint'], device='cpu', **options)
-
-
-def files_in(folder):
-    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+from mobanet_mmseg.inference.predict import (
+    ahead,
+    choose_batch_size,
+    read_maps,
+    window_network,
+)
+from mobanet_mmseg.models.data_preprocessor import select_modality
+from mobanet_mmseg.tiling.windows import Window
 
 
-def write_pair(folder, height, width, **place):
-    """Write a pair with no two values alike; gives its label map."""
-    rng = np.random.default_rng(height * width)
-    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    heights = rng.uniform(10, 30, (height, width)).astype(np.float32)
-    place = {'crs': None, 'transform': None, **place}
-    write_raster(folder / 'rgb.tif', rgb, **place)
-    write_raster(folder / 'aux.tif', heights, **place)
-    shares = np.dstack([rgb.astype(np.float32) / 255, (heights - 10) / np.float32(20)])
-    return shares.argmax(axis=-1)
+class Head:
+    threshold = 0.3
 
 
-def test_label_map_worked_out_by_hand_is_written_on_the_grid_of_the_image(scene):
-    counts = inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(counts, np.bincount(scene['expected'].ravel(), minlength=256))
-    with rasterio.open(scene['out']) as written, rasterio.open(scene['rgb']) as image:
-        assert np.array_equal(written.read(1), scene['expected'])
-        assert (written.crs, written.transform, written.shape) == (UTM, ROTATED, image.shape)
-        colours = [written.colormap(1)[index][:3] for index in range(4)]
-        assert colours == [tuple(colour) for colour in PALETTE]
-        assert written.nodata == 255
-        assert written.tags()['CLASS_3'] == 'high'
+class OfHead:
+    """Stands for a segmentor, of which the maps need its head alone."""
+
+    decode_head = Head()
 
 
-def test_probabilities_and_confidence_lie_beside_it_and_equal_softmax_by_hand(scene):
-    wanted = {'probabilities': True, 'confidence': True}
-    inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    shares = np.exp([0.8, 0.2, 0.2, 0.0])  # red, on the ground
-    folder = scene['out'].parent
-    with rasterio.open(folder / 'out_probabilities.tif') as written:
-        probabilities = written.read()
-        assert written.descriptions == ('red', 'green', 'blue', 'high')
-        assert written.scales == pytest.approx([1 / 254] * 4)
-        assert (written.crs, written.transform) == (UTM, ROTATED)
-    assert probabilities[:, 0, 0].tolist() == np.rint(254 * shares / shares.sum()).tolist()
-    labels = read_raster(scene['out'])
-    chosen = np.take_along_axis(probabilities, labels[None].astype(int), 0)[0]
-    assert np.array_equal(chosen, probabilities.max(axis=0))
-    assert np.array_equal(read_raster(folder / 'out_confidence.tif'), chosen)
+def maps_of(logits, valid, **wanted):
+    return read_maps(OfHead(), Window(0, 0, *logits.shape[1:]), logits, valid, **wanted)
 
 
-def test_pixels_without_optical_data_are_nodata_in_every_map(scene):
-    with rasterio.open(scene['rgb'], 'r+') as image:
-        image.nodata = 51
-        valid = (image.read() != 51).any(axis=0)  # one band with data is enough
-    assert 0 < valid.sum() < valid.size
-    wanted = {'probabilities': True, 'confidence': True}
-    counts = inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    assert np.array_equal(read_raster(scene['out']), np.where(valid, scene['expected'], 255))
-    assert counts[255] == (~valid).sum()
-    for name in ('out_probabilities.tif', 'out_confidence.tif'):
-        void = read_raster(scene['out'].with_name(name)) == 255
-        assert (void.reshape(*valid.shape, -1) == ~valid[..., None]).all()
+def stock_model():
+    """An EncoderDecoder of MMSegmentation, with nothing of this package, of stride 32."""
+    return MODELS.build(ConfigDict(STOCK)).eval()
 
 
-def test_raster_without_any_data_gives_a_map_without_any(scene):
-    with rasterio.open(scene['rgb'], 'r+') as image:
-        image.nodata = 9
-        image.write(np.full((3, 37, 53), 9, np.uint8))
-    counts = inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert counts[255] == 37 * 53
-    assert (read_raster(scene['out']) == 255).all()
+def test_maps_of_three_classes_by_hand():
+    logits = torch.log(torch.tensor([[[1.0, 2]], [[3, 6]], [[6, 2]]]))  # 1 3 6 of 10, 2 6 2 of 10
+    maps = maps_of(logits, None, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[2, 1]]
+    assert maps.probabilities[:, 0].T.tolist() == [[25, 76, 152], [51, 152, 51]]  # 25.4 76.2 ...
+    assert maps.confidence.tolist() == [[152, 152]]
+    assert {array.dtype for array in maps[1:]} == {np.dtype(np.uint8)}
 
 
-SIZES = [(1, 1), (1, 53), (37, 1), (2, 300), (16, 24), (17, 25), (31, 47), (300, 9)]
+def test_maps_of_one_channel_by_hand():
+    """Logits -log 4, -log 2 and log 9: the second class has 1/5, 1/3 and 9/10."""
+    logits = torch.tensor([[[-math.log(4), -math.log(2), math.log(9)]]])
+    maps = maps_of(logits, None, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[0, 1, 1]]  # the threshold is 0.3
+    assert maps.probabilities.tolist() == [
+        [[203, 169, 25]],  # 254 * 4/5 = 203.2, 254 * 2/3 = 169.3, 254 / 10 = 25.4
+        [[51, 85, 229]],
+    ]
+    assert maps.confidence.tolist() == [[203, 85, 229]]  # of the label, though 85 is the lesser
 
 
-@pytest.mark.parametrize('size', SIZES)
-def test_every_pixel_of_any_size_is_predicted_once(scene, size):
-    expected = write_pair(scene['out'].parent, *size, crs=UTM, transform=ROTATED)
-    told = []
-    counts = inferencer(scene).predict_file(
-        scene['rgb'],
-        scene['aux'],
-        scene['out'],
-        aux_range=(10, 30),
-        advance=lambda *t: told.append(t),
-    )
-    assert np.array_equal(read_raster(scene['out']), expected)
-    assert counts.sum() == size[0] * size[1]
-    assert sum(rows for rows, _ in told) == size[0]
-    assert {total for _, total in told} == {size[0]}
+@pytest.mark.parametrize('channels', [1, 3])
+def test_where_there_is_no_optical_data_every_map_is_nodata(channels):
+    logits = torch.full((channels, 2, 3), math.nan)
+    logits[:, 0] = 1.0
+    valid = torch.tensor([[True, True, True], [False, False, False]])
+    maps = maps_of(logits, valid, probabilities=True, confidence=True)
+    for array in maps[1:]:
+        assert (array[..., 1, :] == 255).all()
+        assert (array[..., 0, :] <= 254).all()
 
 
-@pytest.mark.parametrize('stride', [(1, 24), (5, 7), (16, 24)])
-@pytest.mark.parametrize('blend', ['none', 'gaussian', 'cosine'])
-def test_windows_and_blending_change_nothing_where_a_pixel_stands_alone(scene, stride, blend):
-    model = inferencer(scene, stride=stride, blend=blend)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(read_raster(scene['out']), scene['expected'])
+def test_only_what_is_asked_for_is_given():
+    logits = torch.randn(3, 2, 4)
+    assert maps_of(logits, None)[2:] == (None, None)
+    assert maps_of(logits, None, probabilities=True).confidence is None
+    assert maps_of(logits, None, confidence=True).probabilities is None
 
 
-PLACES = {
-    'without CRS': {'transform': NORTH_UP},
-    'without transform': {},
-    'south-up': {'crs': UTM, 'transform': SOUTH_UP},
-    'rotated': {'crs': UTM, 'transform': ROTATED},
-    'CRS without transform': {'crs': UTM},
-}
+def test_probabilities_agree_with_labels_and_sum_to_one():
+    logits = 3 * torch.randn(4, 30, 40)
+    maps = maps_of(logits, None, probabilities=True, confidence=True)
+    chosen = np.take_along_axis(maps.probabilities, maps.labels[None].astype(int), 0)[0]
+    assert np.array_equal(chosen, maps.probabilities.max(axis=0))
+    assert np.array_equal(chosen, maps.confidence)
+    assert np.abs(maps.probabilities.sum(axis=0, dtype=int) - 254).max() <= 2
 
 
-@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
-@pytest.mark.parametrize('cog', [False, True])
-@pytest.mark.parametrize('name', PLACES)
-def test_any_georeference_is_that_of_the_image(scene, name, cog):
-    expected = write_pair(scene['out'].parent, 19, 31, **PLACES[name])
-    options = {'aux_range': (10, 30), 'cog': cog}
-    inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **options)
-    with rasterio.open(scene['out']) as written, rasterio.open(scene['rgb']) as image:
-        assert (written.crs, written.transform) == (image.crs, image.transform)
-        assert np.array_equal(written.read(1), expected)
+def test_stock_model_is_padded_to_its_divisor_and_cropped_back():
+    """As in MMSeg's own test: its preprocessor pads at the bottom and right, after the norm."""
+    model = stock_model()
+    windows = torch.rand(2, 4, 40, 56) * 255
+    with torch.no_grad():
+        logits = window_network(model)(windows)
+        padded = torch.nn.functional.pad((windows - 100) / 50, (0, 8, 0, 24))
+        metas = [dict(img_shape=(64, 64), ori_shape=(64, 64), pad_shape=(64, 64))] * 2
+        expected = model.encode_decode(padded, metas)[..., :40, :56]
+    torch.testing.assert_close(logits, expected)
+    assert logits.shape == (2, 4, 40, 56)
 
 
-def test_heights_on_another_grid_are_warped_on_the_fly(scene):
-    """North-up at half the resolution: constant 5 x 5 blocks of heights stay what they are."""
-    rgb = np.full((40, 60, 3), 51, np.uint8)
-    heights = np.zeros((20, 30), np.float32)
-    heights[:, 15:] = 1
-    write_raster(scene['rgb'], rgb, crs=UTM, transform=NORTH_UP)
-    coarse = NORTH_UP @ Affine.scale(2)
-    write_raster(scene['aux'], heights, crs=UTM, transform=coarse)
-    inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    labels = read_raster(scene['out'])
-    assert (labels[:, :29] == 0).all()
-    assert (labels[:, 31:] == 3).all()
+def test_windows_of_one_pixel_pass():
+    for model in (stock_model(), MODELS.build(tiny_model()).eval()):
+        with torch.no_grad():
+            assert window_network(model)(torch.rand(3, 4, 1, 1)).shape[2:] == (1, 1)
 
 
-def test_fixed_range_scales_heights_in_their_own_unit(scene):
-    model = inferencer(scene)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=(10, 1010))
-    assert not (read_raster(scene['out']) == 3).any()  # 30 m become 0.02, below everything
+def test_windows_stay_as_they_are():
+    model = MODELS.build(tiny_model()).eval()
+    select_modality(model, 'rgb')
+    windows = torch.rand(1, 4, 28, 42)
+    before = windows.clone()
+    with torch.no_grad():
+        window_network(model)(windows)
+    assert torch.equal(windows, before)
 
 
-def test_percentiles_clip_heights_as_in_training(scene):
-    with rasterio.open(scene['aux'], 'r+') as aux:
-        heights = aux.read(1)
-        heights[0, 0] = 1e6  # by its own range all else would be 0
-        aux.write(heights, 1)
-    model = inferencer(scene)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert not (read_raster(scene['out'])[1:] == 3).any()
-    percentiles = ('percentile', 1, 99)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=percentiles)
-    assert np.array_equal(read_raster(scene['out'])[1:], scene['expected'][1:])
+def test_autocast_runs_the_network_in_the_lower_type():
+    model = MODELS.build(tiny_model()).eval()
+    seen = []
+    model.decode_head.conv_seg.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    windows = torch.rand(1, 4, 28, 42) * 255
+    with torch.no_grad():
+        exact = window_network(model)(windows)
+        rough = window_network(model, amp=torch.bfloat16)(windows)
+    assert seen == [torch.float32, torch.bfloat16]
+    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.05)
 
 
-def test_place_is_tried_before_anything_is_predicted(scene, monkeypatch):
-    model = inferencer(scene)
-    monkeypatch.setattr(model.model, 'encode_decode', lambda *args: pytest.fail('predicted'))
-    with pytest.raises(OSError, match='could not be written'):
-        model.predict_file(scene['rgb'], scene['aux'], scene['config'] / 'out.tif')
+def test_modality_leaves_the_other_one_without_effect():
+    model = MODELS.build(tiny_model()).eval()
+    windows = torch.rand(1, 4, 28, 42) * 255
+    other_aux, other_rgb = windows.clone(), windows.clone()
+    other_aux[:, 3], other_rgb[:, :3] = 7, 7
+    network = window_network(model)
+    with torch.no_grad():
+        for modality, same, different in (
+            ('rgb', other_aux, other_rgb),
+            ('aux', other_rgb, other_aux),
+        ):
+            select_modality(model, modality)
+            assert torch.equal(network(windows), network(same))
+            assert not torch.equal(network(windows), network(different))
 
 
-def write_damaged(path):
-    """Tiles of 16 pixels, of which one in the middle holds what no encoder wrote."""
-    noise = np.random.default_rng(0).integers(0, 256, (160, 48, 3), dtype=np.uint8)
-    tiles = {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'}
-    write_raster(path, noise, crs=UTM, transform=ROTATED, **tiles)
-    with rasterio.open(path) as raster:
-        offset = int(raster.get_tag_item('BLOCK_OFFSET_1_5', 'TIFF', bidx=1))
-    with path.open('r+b') as file:
-        file.seek(offset)
-        file.write(b'\xff' * 300)
+def clock_of(seconds_per_batch):
+    """A clock that is read before and after the second run of each batch size."""
+    times = [0.0]
+    for seconds in seconds_per_batch:
+        times += [times[-1], times[-1] + seconds]
+    return iter(times[1:]).__next__
 
 
-def damage_the_middle(scene):
-    write_damaged(scene['rgb'])
-    write_raster(scene['aux'], np.arange(7680, dtype=np.float32).reshape(160, 48),
-                 crs=UTM, transform=ROTATED)  # fmt: skip
+@pytest.mark.parametrize(
+    ('seconds', 'chosen', 'tried'),
+    [
+        ([1, 2, 4], 1, [1, 2]),  # a window takes 1 s however many
+        ([1, 1.2, 1.6, 3.2], 4, [1, 2, 4, 8]),  # 1, 0.6, 0.4, 0.4
+        ([1, 1.98], 1, [1, 2]),  # 1 % is not worth the memory
+        ([1] * 7, 64, [1, 2, 4, 8, 16, 32, 64]),
+    ],
+)
+def test_batches_grow_as_long_as_windows_get_faster(seconds, chosen, tried):
+    sizes = []
+    network = lambda windows: sizes.append(tuple(windows.shape))  # noqa: E731
+    clock = clock_of(seconds)
+    assert choose_batch_size(network, 4, (8, 12), torch.device('cpu'), clock) == chosen
+    assert sizes == list(itertools.chain(*([(size, 4, 8, 12)] * 2 for size in tried)))
 
 
-def truncate(scene):
-    content = scene['rgb'].read_bytes()
-    scene['rgb'].write_bytes(content[: len(content) // 2])
+def test_batches_grow_as_far_as_memory_goes():
+    def network(windows):
+        if len(windows) > 4:
+            raise torch.cuda.OutOfMemoryError
+
+    assert choose_batch_size(network, 4, (8, 12), torch.device('cpu'), clock_of([1] * 7)) == 4
 
 
-def move_away(scene):
-    shifted = Affine.translation(1e5, 0) @ ROTATED
-    write_raster(scene['aux'], read_raster(scene['aux']), crs=UTM, transform=shifted)
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith('reading')]
 
 
-def other_size(scene):
-    write_raster(scene['aux'], np.arange(2220, dtype=np.float32).reshape(37, 60),
-                 crs=None, transform=None)  # fmt: skip
+@pytest.mark.parametrize('count', [0, 1, 2, 7])
+def test_items_come_in_order_and_none_is_lost(count):
+    assert list(ahead(iter(range(count)))) == list(range(count))
+    assert not readers()
 
 
-def two_bands(scene):
-    write_raster(scene['rgb'], np.ones((37, 53, 2), np.uint8), crs=UTM, transform=ROTATED)
+def test_items_that_are_none_or_false_are_items():
+    assert list(ahead(iter([None, 0, False, None]))) == [None, 0, False, None]
 
 
-FAILURES = {
-    'rgb missing': (lambda s: s['rgb'].unlink(), FileNotFoundError, r'rgb\.tif does not exist'),
-    'aux missing': (lambda s: s['aux'].unlink(), FileNotFoundError, r'aux\.tif does not exist'),
-    'no raster': (lambda s: s['aux'].write_text('x'), ValueError, r'aux\.tif cannot be read'),
-    'no overlap': (move_away, ValueError, r'no overlap: give files of one area'),
-    'other size': (other_size, ValueError, r'37 x 60 pixels.*37 x 53.* has no georeference'),
-    'bands missing': (two_bands, ValueError, r'rgb\.tif has 2 band\(s\), but \(1, 2, 3\)'),
-    'flat heights': (
-        lambda s: write_raster(s['aux'], np.ones((37, 53), np.float32), crs=UTM,
-                               transform=ROTATED), ValueError, r'aux\.tif'),
-    'truncated': (truncate, ValueError, r'rgb\.tif (is truncated|cannot be read)'),
-    'damaged': (damage_the_middle, ValueError, r'rgb\.tif is damaged at .*: copy or download'),
-    'a folder': (lambda s: s['out'].mkdir(), OSError, r'out\.tif could not .*it is a folder'),
-}  # fmt: skip
+def test_the_next_item_is_fetched_while_the_last_one_is_worked_on():
+    fetched = [threading.Event() for _ in range(3)]
+
+    def items():
+        for event in fetched:
+            event.set()
+            yield event
+
+    coming = ahead(items())
+    next(coming)
+    assert fetched[1].wait(5)
+    assert not fetched[2].is_set()  # one ahead and no more: memory is bounded
+    coming.close()
 
 
-@pytest.mark.parametrize('name', FAILURES)
-def test_failure_gets_one_sentence_and_leaves_no_file(scene, name):
-    spoil, error, said = FAILURES[name]
-    spoil(scene)
-    before = files_in(scene['out'].parent)
-    wanted = {'probabilities': True, 'confidence': True}
-    with pytest.raises(error, match=said) as raised:
-        inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    assert '\n' not in str(raised.value)
-    assert files_in(scene['out'].parent) == before
+def test_all_items_are_fetched_in_one_other_thread():
+    names = list(ahead(threading.current_thread().name for _ in range(4)))
+    assert len(set(names)) == 1
+    assert names[0].startswith('reading')
 
 
-@pytest.mark.parametrize('limit', [200, 600])
-def test_full_disk_gets_one_sentence_and_leaves_the_old_file(scene, limit):
-    model = inferencer(scene)
-    write_pair(scene['out'].parent, 40, 60, crs=UTM, transform=ROTATED)
-    scene['out'].write_bytes(b'old')
-    before = files_in(scene['out'].parent)
-    with short_disk(limit), pytest.raises(OSError, match='free space') as raised:
-        model.predict_file(scene['rgb'], scene['aux'], scene['out'], probabilities=True)
-    assert '\n' not in str(raised.value)
-    assert files_in(scene['out'].parent) == before
+def test_an_error_while_fetching_comes_out_after_the_items_before_it():
+    def items():
+        yield 1
+        yield 2
+        raise ValueError('b.tif is damaged')
+
+    found = []
+    with pytest.raises(ValueError, match='damaged'):
+        found.extend(ahead(items()))
+    assert found == [1, 2]
+    assert not readers()
 
 
-def test_place_without_permission_gets_one_sentence(open_folder):
-    scene = write_scene(open_folder)
-    model = inferencer(scene)
-    place = open_folder / 'place'
-    place.mkdir(mode=0o500)
-    said = r'out\.tif could not be written .*[Pp]ermission'
-    with no_root(), pytest.raises(OSError, match=said):
-        model.predict_file(scene['rgb'], scene['aux'], place / 'out.tif')
-    assert list(place.iterdir()) == []
+def test_fetching_stops_when_the_consumer_stops():
+    count = 0
 
+    def items():
+        nonlocal count
+        while True:
+            count += 1
+            yield count
 
-@pytest.mark.parametrize('name', ['rgb', 'aux'])
-def test_input_is_never_overwritten(scene, name):
-    (scene['out'].parent / 'elsewhere').symlink_to(scene['out'].parent)
-    before = scene[name].read_bytes()
-    for out in (scene[name], scene['out'].parent / 'elsewhere' / scene[name].name):
-        with pytest.raises(ValueError, match='is an input and would be overwritten'):
-            inferencer(scene).predict_file(scene['rgb'], scene['aux'], out)
-    assert scene[name].read_bytes() == before
-
-
-def test_input_is_not_overwritten_by_the_maps_beside_the_labels(scene):
-    heights = shutil.move(scene['aux'], scene['out'].with_name('out_confidence.tif'))
-    before = files_in(scene['out'].parent)
-    with pytest.raises(ValueError, match=r'out_confidence\.tif is an input'):
-        inferencer(scene).predict_file(scene['rgb'], heights, scene['out'], confidence=True)
-    assert files_in(scene['out'].parent) == before
-    inferencer(scene).predict_file(scene['rgb'], heights, scene['out'])
-
-
-def test_old_map_is_replaced(scene):
-    scene['out'].write_bytes(b'old')
-    inferencer(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(read_raster(scene['out']), scene['expected'])
-    assert not [path for path in scene['out'].parent.iterdir() if path.name.startswith('.')]
+    coming = ahead(items())
+    assert next(coming) == 1
+    coming.close()
+    stopped_at = count
+    assert stopped_at <= 2
+    assert not readers()
+    time.sleep(0.05)
+    assert count == stopped_at

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
@@ -13,11 +14,12 @@ from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.inference import reading
-from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.warped_rows import WarpedRows
+from mobanet_mmseg.inference.reading import PairReader, _path_of, open_images
 from mobanet_mmseg.rasters import warping
 from mobanet_mmseg.rasters import windows as rasters
+from mobanet_mmseg.rasters.files import _handles
 from mobanet_mmseg.rasters.windows import read_stack, read_window
+from mobanet_mmseg.tiling.windows import Window
 
 EAST, NORTH = 366_000, 5_808_000
 SHAPE = (37, 53)
@@ -52,8 +54,12 @@ def read_all(img, aux, step=None, **settings):
     with PairReader(img, aux, **settings) as reader:
         height = reader.info.height
         rows = range(0, height, step or height)
-        parts = [reader.read_rows(row, min(row + (step or height), height)) for row in rows]
+        parts = [read_rows(reader, row, min(row + (step or height), height)) for row in rows]
     return np.concatenate([p[0] for p in parts], 1), np.concatenate([p[1] for p in parts])
+
+
+def read_rows(reader, first, last):
+    return reader.read(Window(first, 0, last - first, reader.info.width))
 
 
 def stacked(img, aux, **settings):
@@ -173,7 +179,7 @@ def test_without_an_auxiliary_raster_its_channels_are_zero(tmp_path):
     with PairReader(img, None, **settings) as reader:
         assert reader.num_channels == 5
         assert (reader.info.height, reader.info.width) == SHAPE
-        stack, valid = reader.read_rows(3, 9)
+        stack, valid = read_rows(reader, 3, 9)
     np.testing.assert_array_equal(stack[:3], np.moveaxis(random_tile(SHAPE)[0][3:9], -1, 0))
     assert stack.shape == (5, 6, 53) and not stack[3:].any() and valid.all()
 
@@ -401,13 +407,6 @@ def test_a_band_that_is_marked_as_alpha_is_not_warped(tmp_path):
     assert 'marks the band 2 as alpha' in said
 
 
-@pytest.mark.parametrize('rows', [(-1, 4), (4, 4), (30, 38)])
-def test_rows_that_are_not_there_are_refused(tmp_path, rows):
-    reader = PairReader(optical(tmp_path), None, **FIXED)
-    with pytest.raises(ValueError, match=r'leave .*rgb\.tif of 37 rows'):
-        reader.read_rows(*rows)
-
-
 @pytest.mark.parametrize('name', ['rgb', 'dsm'])
 @pytest.mark.parametrize('cell', [1.0, 2.0])
 def test_a_damaged_block_is_told_when_its_rows_are_read(tmp_path, monkeypatch, name, cell):
@@ -427,9 +426,9 @@ def test_a_damaged_block_is_told_when_its_rows_are_read(tmp_path, monkeypatch, n
     path.write_bytes(content)
     with PairReader(img, dsm, **FIXED) as reader:
         if cell == 1:
-            reader.read_rows(0, 16)
+            read_rows(reader, 0, 16)
         with pytest.raises(ValueError, match=rf'{name}\.tif is damaged .* download it again'):
-            reader.read_rows(16, 37)
+            read_rows(reader, 16, 37)
 
 
 @pytest.mark.parametrize('cell', [1.0, 2.5])
@@ -438,7 +437,7 @@ def test_a_thread_reads_what_another_opened_and_a_third_closes(tmp_path, cell):
     dsm = heights(tmp_path, transform=place(0, 0, cell))
     expected, _ = read_all(img, dsm, **BANDS, aux_range='tile')
     reader, found = PairReader(img, dsm, **BANDS, aux_range='tile'), []
-    thread = threading.Thread(target=lambda: found.append(reader.read_rows(0, 37)[0]))
+    thread = threading.Thread(target=lambda: found.append(read_rows(reader, 0, 37)[0]))
     thread.start()
     thread.join()
     reader.close()
@@ -479,7 +478,7 @@ def test_each_pixel_is_read_once(tmp_path, monkeypatch, step, cell):
 
             monkeypatch.setattr(warping, 'WarpedVRT', Counted)
         for row in range(0, 37, step):
-            reader.read_rows(row, min(row + step, 37))
+            read_rows(reader, row, min(row + step, 37))
     assert (read['rgb.tif'] == 1).all() and (read['dsm.tif'] == 1).all()
 
 
@@ -495,7 +494,7 @@ def test_memory_is_that_of_rows(tmp_path, cell):
     tracemalloc.start()
     with PairReader(img, dsm, **{**FIXED, 'img_bands': (1, 2, 3)}) as reader:
         for row in range(0, 2000, 100):
-            reader.read_rows(row, row + 100)
+            read_rows(reader, row, row + 100)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 60e6  # the whole stack has 192 MB
@@ -504,16 +503,30 @@ def test_memory_is_that_of_rows(tmp_path, cell):
 def test_a_much_finer_raster_is_warped_in_smaller_cells_to_the_same_values(tmp_path, monkeypatch):
     img = optical(tmp_path, transform=place(0, 0, 20))
     dsm = heights(tmp_path, plane(place(), (740, 1060)), transform=place())
-    info, aux = rasters.read_info(img), rasters.read_info(dsm)
     whole, _ = read_all(img, dsm, **BANDS, aux_range=None)
-    assert WarpedRows(aux, info, (1,)).step == 32  # 64 * 256 * 20 * 20 is above 2 ** 22
     monkeypatch.setattr(warping, 'MAX_SOURCE', 20_000)
-    warped = WarpedRows(aux, info, (1,))
-    assert warped._raster.cell == (2, 8)
     cells, _ = read_all(img, dsm, 5, **BANDS, aux_range=None)
     np.testing.assert_allclose(cells, whole, atol=0.01)
     inner = slice(2, -2), slice(2, -2)
     np.testing.assert_allclose(cells[2][inner], plane(place(0, 0, 20), SHAPE)[inner], atol=0.01)
+
+
+@pytest.mark.parametrize('cell', [1.0, 2.5])
+def test_columns_are_those_of_the_whole_rows(tmp_path, monkeypatch, cell):
+    monkeypatch.setattr(warping, 'CELL', (8, 16))  # whose edges lie within the columns
+    img, dsm = optical(tmp_path), heights(tmp_path, transform=place(0, 0, cell))
+    with PairReader(img, dsm, **BANDS, aux_range='tile') as reader:
+        whole, whole_valid = reader.read()
+        for window in (Window(3, 7, 27, 34), Window(0, 16, 37, 16), Window(30, 50, 7, 3)):
+            part, valid = reader.read(window)
+            np.testing.assert_array_equal(part, whole[..., window.rows, window.cols])
+            np.testing.assert_array_equal(valid, whole_valid[window.rows, window.cols])
+
+
+def test_the_optical_raster_alone_is_its_bands(tmp_path):
+    with PairReader(optical(tmp_path), None, **{**FIXED, 'aux_bands': ()}) as reader:
+        stack, _ = reader.read()
+    np.testing.assert_array_equal(stack, np.moveaxis(random_tile(SHAPE)[0], -1, 0)[[2, 0]])
 
 
 def test_values_and_validity_come_from_one_read(tmp_path):
@@ -526,3 +539,167 @@ def test_values_and_validity_come_from_one_read(tmp_path):
         rasters.read_with_validity(img, (1,), (30, 0, 8, 5))
     with pytest.raises(ValueError, match='are asked for'):
         rasters.read_with_validity(img, (4,), (0, 0, 8, 5))
+
+
+COUNTS = {'img_bands': (1, 2, 3), 'aux_bands': (1,)}
+
+
+def read_images(rgb, aux, aux_range=(0, 10), **bands):
+    with open_images(rgb, aux, **{**COUNTS, **bands}, aux_range=aux_range) as reader:
+        return reader.read()
+
+
+def some_pair(height=5, width=7):
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return rgb, rng.uniform(240, 290, (height, width)).astype(np.float32)
+
+
+def test_rows_are_stacked_optical_first_and_scaled_by_hand():
+    rgb = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    heights = np.array([[0, 5, 10], [20, -10, np.nan]])
+    pixels, valid = read_images(rgb, heights)
+    assert pixels.dtype == np.float32
+    assert pixels[1].tolist() == rgb[..., 1].tolist()
+    assert pixels[3].tolist() == [[0, 0.5, 1], [2, -1, 0]]
+    assert valid.all()
+
+
+@pytest.mark.parametrize(
+    'aux_range', ['tile', ('percentile', 5, 90), (250, 280), (0, 9, True), None]
+)
+def test_any_range_scales_an_array_as_it_scales_the_file(tmp_path, aux_range):
+    rgb, heights = some_pair(40, 60)
+    heights[3, 4] = np.nan
+    heights[5] = -9999
+    paths = (
+        write_raster(tmp_path / 'rgb.tif', rgb),
+        write_raster(tmp_path / 'aux.tif', heights, nodata=-9999),
+    )
+    with PairReader(*paths, **COUNTS, aux_range=aux_range) as reader:
+        expected, valid = reader.read()
+    masked = np.ma.masked_equal(heights, -9999)
+    missing = np.where(heights == -9999, np.nan, heights)
+    for aux in (masked, missing, masked[..., None]):
+        pixels, found = read_images(rgb, aux, aux_range)
+        np.testing.assert_array_equal(pixels, expected)
+        np.testing.assert_array_equal(found, valid)
+
+
+def test_pixels_that_are_no_numbers_or_masked_are_no_data_and_become_zero():
+    rgb = np.ones((1, 4, 3), np.float32)
+    rgb[0, 0], rgb[0, 1, 0], rgb[0, 2] = np.nan, np.inf, 7
+    masked = np.ma.masked_equal(rgb, 7)
+    pixels, valid = read_images(masked, np.zeros((1, 4)), None)
+    assert valid.tolist() == [[False, True, False, True]]  # one channel with data is enough
+    assert pixels[0, 0].tolist() == [0, 0, 0, 1]
+    assert np.isfinite(pixels).all()
+
+
+def test_input_arrays_stay_as_they_are():
+    rgb, heights = some_pair()
+    heights[0, 0] = np.nan
+    copies = rgb.copy(), heights.copy()
+    read_images(rgb, heights, 'tile')
+    np.testing.assert_array_equal(rgb, copies[0])
+    np.testing.assert_array_equal(heights, copies[1])
+
+
+def test_without_an_auxiliary_array_its_channels_are_zero():
+    rgb, _ = some_pair()
+    for aux_range in ('tile', (10, 30)):
+        pixels, _ = read_images(rgb, None, aux_range, aux_bands=(1, 2))
+        assert pixels.shape == (5, 5, 7)
+        assert not pixels[3:].any()
+
+
+RGB, HEIGHTS = some_pair()
+MISTAKES = {
+    'grey': (RGB[..., 0], HEIGHTS, {}, r'optical array is of shape \(5, 7\): give \(H, W, 3\)'),
+    'grey alone': (RGB[..., 0], None, {}, r'of shape \(5, 7\): give \(H, W, 3\), the channels'),
+    'channels first': (np.moveaxis(RGB, -1, 0), None, {}, r'of shape \(3, 5, 7\): give'),
+    'alpha': (RGB[..., [0, 1, 2, 0]], HEIGHTS, {}, r'of shape \(5, 7, 4\): give'),
+    'two heights': (RGB, np.dstack([HEIGHTS] * 2), {}, r'auxiliary .* \(5, 7, 2\): .* \(H, W, 1\)'),
+    'one channel alone': (RGB[..., :1], None, {}, r'of shape \(5, 7, 1\): give'),
+    'other size': (RGB, HEIGHTS[:, :6], {}, r'has \(5, 7\) pixels and the auxiliary one \(5, 6\)'),
+    'complex': (RGB, HEIGHTS + 1j, {}, 'holds complex64 values where real numbers'),
+    'words': (RGB.astype(str), HEIGHTS, {}, 'where real numbers are expected'),
+    'flat': (RGB, HEIGHTS * 0, {'aux_range': 'tile'}, 'auxiliary image.* is constant in band 1'),
+    'empty': (RGB, HEIGHTS * np.nan, {'aux_range': 'tile'}, 'no valid value in band 1'),
+    'no range': (RGB, HEIGHTS, {'aux_range': 'tiles'}, "aux_range='tiles': give 'tile'"),
+    'range upside down': (RGB, HEIGHTS, {'aux_range': (9, 1)}, r'aux_range=\(9, 1\): give'),
+    'percentages': (RGB, HEIGHTS, {'aux_range': ('percentile', 99, 1)}, 'two percentages'),
+}
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_mistake_gets_its_sentence(name):
+    rgb, aux, options, said = MISTAKES[name]
+    with pytest.raises(ValueError, match=said) as error:
+        read_images(rgb, aux, **options)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('dtype', ['bool', 'int8', 'uint64', 'float16', 'longdouble'])
+def test_arrays_of_any_type_are_read(dtype):
+    rgb = np.array([[[0, 1, 1], [1, 0, 1]]], dtype)
+    pixels, _ = read_images(rgb, rgb[..., 0], None)
+    assert pixels[:, 0].tolist() == [[0, 1], [1, 0], [1, 1], [0, 1]]
+
+
+def test_nothing_of_an_array_stays_in_memory():
+    before = set(_handles.items)
+    read_images(*some_pair())
+    assert not {path for path, *_ in _handles.items if path.startswith('/vsimem/')}
+    assert set(_handles.items) <= before
+
+
+def test_open_raster_is_read_with_its_nodata_and_stays_open(tmp_path):
+    pixels = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(4, 5, 3)
+    path = write_raster(tmp_path / 'a.tif', pixels, nodata=7)
+    with rasterio.open(path) as file, WarpedVRT(file) as warped:
+        for dataset in (file, warped):
+            bands = {'img_bands': (3, 1), 'aux_bands': (2,)}
+            stack, valid = read_images(dataset, dataset, None, **bands)
+            assert not dataset.closed
+            np.testing.assert_array_equal(stack[:2], np.moveaxis(pixels[..., [2, 0]], -1, 0))
+            assert np.argwhere(~valid).tolist() == []  # one band of two has data everywhere
+            assert stack[2, 0, 2] == 0  # the second band's 7
+
+
+def test_only_a_file_that_reads_the_same_stands_for_an_open_raster(tmp_path):
+    pixels = np.zeros((64, 64), np.uint8)
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    with rasterio.open(path, 'r+') as dataset:
+        assert _path_of(dataset) is None  # it may hold what the file does not
+        dataset.build_overviews([2])
+    with rasterio.open(path) as dataset:
+        assert _path_of(dataset) == path
+        with WarpedVRT(dataset, crs='EPSG:4326') as warped:
+            assert _path_of(warped) is None
+    with rasterio.open(path, overview_level=0) as overview:
+        assert _path_of(overview) is None
+    with MemoryFile(path.read_bytes()) as memory, memory.open() as dataset:
+        assert _path_of(dataset) is None
+
+
+def test_open_raster_that_cannot_be_read_gets_its_sentence(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', np.zeros((4, 5), np.uint8))
+    with (
+        rasterio.open(path) as file,
+        WarpedVRT(file) as warped,
+        pytest.raises(ValueError, match=r'has 1 band\(s\), but \(1, 2, 3\)'),
+    ):
+        read_images(warped, None)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    tiles = {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'}
+    path = write_raster(tmp_path / 'b.tif', noise, **tiles)
+    content = bytearray(path.read_bytes())
+    content[2000:2400] = b'\xff' * 400
+    path.write_bytes(content)
+    with (
+        rasterio.open(path) as file,
+        WarpedVRT(file) as warped,
+        pytest.raises(ValueError, match=r'is damaged .*copy or download it again'),
+    ):
+        read_images(warped, None, img_bands=(1,))

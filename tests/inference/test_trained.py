@@ -5,7 +5,12 @@ import torch
 from mmengine.config import Config
 from scenes.prediction import BANDS, DATASET, META, PALETTE
 
-from mobanet_mmseg.inference.trained import load_segmentor, read_truth, reading_options
+from mobanet_mmseg.inference.trained import (
+    _find_device,
+    load_segmentor,
+    read_truth,
+    reading_options,
+)
 
 
 def test_bands_and_range_are_those_of_the_test_dataset():
@@ -85,3 +90,10 @@ def test_device_that_is_not_there_is_refused(scene):
         load_segmentor(scene['config'], scene['checkpoint'], 'cuda:99')
     with pytest.raises(ValueError, match="There is no device 'gpu'"):
         load_segmentor(scene['config'], scene['checkpoint'], 'gpu')
+
+
+def test_device_of_its_own_is_the_process_s(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
+    assert _find_device('auto') == torch.device('cuda:1')
+    assert _find_device('cpu') == torch.device('cpu')

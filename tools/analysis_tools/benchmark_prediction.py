@@ -180,7 +180,7 @@ def run_scaling(args: argparse.Namespace, folder: Path) -> None:
             repeats = max(1, args.repeats * sides[0] ** 2 // side**2)
             runs = [measure(lambda: inferencer.predict_file(*pair)) for _ in range(repeats)]  # noqa: B023
             seconds, cpu_seconds = (median(values) for values in zip(*runs, strict=True))
-            count = count_windows(side, inferencer.settings.tiling)
+            count = count_windows(side, inferencer.tiling)
             megapixels = side**2 / 2**20
             first = first or (seconds / megapixels, cpu_seconds / megapixels)
             table.add_row(

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from scenes.distributed import EVERY_MAP, files_of, hidden_in, inferencer_of, write_noise
 from scenes.paths import ROOT
-from scenes.ranks import EVERY_MAP, files_of, hidden_in, inferencer_of, write_noise
 
 DRIVER = f"""
 import os, runpy, signal, sys
@@ -17,8 +17,8 @@ sys.path.insert(0, {str(ROOT / 'tests')!r})
 import mobanet_mmseg
 from scenes import prediction as prediction_scene
 if os.environ['RANK'] == os.environ.get('KILLED_RANK'):
-    from mobanet_mmseg.inference import together
-    together.write_rows = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    from mobanet_mmseg.inference import distributed
+    distributed.write_maps = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 sys.argv[0] = {str(ROOT / 'tools' / 'predict.py')!r}
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
@@ -162,6 +162,6 @@ def test_a_process_that_is_killed_ends_the_others_and_no_file_looks_finished(noi
     )
     assert code == 1
     assert 'SIGKILL' in errors
-    assert 'LostRankError' not in errors  # the others end quietly
+    assert 'LostProcessError' not in errors  # the others end quietly
     assert not list(tmp_path.glob('out*'))
     assert time.monotonic() - start < 100
