@@ -26,10 +26,9 @@ from mobanet_mmseg.modalities import Scaling
 from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.percentiles import band_percentiles
 from mobanet_mmseg.rasters.ranges import aux_ranges
-from mobanet_mmseg.rasters.windows import read_info, read_window
+from mobanet_mmseg.rasters.windows import chunks, read_info, read_window
 from mobanet_mmseg.tiling.windows import Window
 
-CHUNK_PIXELS = 1_000_000
 OVERVIEW = 1000  # longer side of a reduced tile, pixels
 WINDOW = 512  # of full resolution, in which shifts are looked for, pixels
 WINDOWS = 3  # of them down and across
@@ -126,7 +125,7 @@ def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[T
         scaling = None if limits is None else Scaling(*limits)
         percentiles = _percentiles(tile['aux_path'], dataset.aux_bands)
     scan = _Scan(dataset, tile, scaling)
-    for strip in _strips(scan.shape, scan.factor):
+    for strip in chunks(read_info(tile['img_path']), scan.factor):
         scan.add(strip)
     layers = scan.layers()
     counts = scan.counts.tolist()
@@ -219,14 +218,6 @@ class _Scan:
         if whole['truth'] is not None:
             whole['truth'] = np.where(whole['truth'] == UNKNOWN, IGNORE_INDEX, whole['truth'])
         return whole
-
-
-def _strips(shape: tuple[int, int], factor: int) -> Iterator[Window]:
-    """Windows of whole rows, all but the last a multiple of the factor high."""
-    height, width = shape
-    rows = max(factor, CHUNK_PIXELS // width // factor * factor)
-    for row in range(0, height, rows):
-        yield Window(row, 0, min(rows, height - row), width)
 
 
 def _reduce(pixels: np.ndarray, factor: int) -> np.ndarray:

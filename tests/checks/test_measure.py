@@ -5,14 +5,13 @@ from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks import measure
 from mobanet_mmseg.checks.checks import check_config
-from mobanet_mmseg.rasters import percentiles
+from mobanet_mmseg.rasters import windows
 
 OPTICAL, _, LABELS = tile_pixels(seed=0)
 
 
 def test_numbers_are_those_counted_by_hand(data, monkeypatch):
-    monkeypatch.setattr(measure, 'CHUNK_PIXELS', 128 * 7)  # strips of 7 rows
-    monkeypatch.setattr(percentiles, 'CHUNK_BYTES', 128 * 4 * 5)
+    monkeypatch.setattr(windows, 'CHUNK_BYTES', 128 * 3 * 4 * 7)  # strips of 7 rows
     optical, heights, labels = tile_pixels(seed=0)
     heights[:, :16] = -9999  # an eighth
     labels[:24] = 255  # a quarter
