@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import rasterio
 from scenes.pairs import SHAPE, optical, place
 from scenes.rasters import write_raster
 
@@ -87,3 +88,14 @@ def test_a_raster_of_another_kind_or_elsewhere_is_refused(tmp_path):
     assert 'colours are uint8' in refused(tmp_path, colours.astype(np.uint16), color)
     assert 'has no CRS and' in refused(tmp_path, values, value, crs=None)
     assert 'no overlap' in refused(tmp_path, values, value, place(0, 40))  # they touch
+
+
+@pytest.mark.parametrize('inside', ['YES', 'NO'])
+def test_what_a_mask_in_or_beside_the_file_leaves_out_is_no_label(tmp_path, inside):
+    path = write_raster(tmp_path / 'label.tif', np.ones(SHAPE, np.uint8), transform=place())
+    mask = np.ones(SHAPE, bool)
+    mask[:5, :7] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(path, 'r+') as raster:
+        raster.write_mask(mask)
+    read = RasterLabels(str(path), parse_codes('value', ['a=1']), read_info(optical(tmp_path)))
+    np.testing.assert_array_equal(read.read(WHOLE), np.where(mask, 0, 255))
