@@ -107,12 +107,7 @@ class Cutter:
                 self.dropped['no label'] += 1
                 return
             self._save('label', name, tile, label[..., None], IGNORE_INDEX, classes=self.classes)
-        nodata = self.grid.nodata[0]
-        if nodata is not None and np.issubdtype(img.dtype, np.floating):
-            img[np.isnan(img)] = nodata
-        empty = img[~valid]
-        told = nodata is not None and ((empty == nodata) | (empty != empty)).all()
-        self._save('img', name, tile, img, nodata, None if told or valid.all() else valid)
+        self._save_optical(name, tile, img, valid)
         values = np.where(known, aux, np.nan)
         low, high = np.fmin.reduce(values, (0, 1)), np.fmax.reduce(values, (0, 1))
         nodata = self._aux_nodata()
@@ -145,6 +140,15 @@ class Cutter:
                 'or give the right file.'
             )
         return tuple(map(float, least)), tuple(map(float, greatest))
+
+    def _save_optical(self, name: str, tile: Tile, img: np.ndarray, valid: np.ndarray) -> None:
+        """Write the optical tile, with a mask where the nodata value does not say what is valid."""
+        nodata = self.grid.nodata[0]
+        if nodata is not None and np.issubdtype(img.dtype, np.floating):
+            img[np.isnan(img)] = nodata
+        empty = img[~valid]
+        told = nodata is not None and ((empty == nodata) | (empty != empty)).all()
+        self._save('img', name, tile, img, nodata, None if told or valid.all() else valid)
 
     def _aux_nodata(self) -> float:
         """The raster's nodata value; NaN where it has none, or none that fits."""

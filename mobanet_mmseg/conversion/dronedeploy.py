@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ from mobanet_mmseg.rasters.warping import (
 from mobanet_mmseg.rasters.windows import (
     RasterInfo,
     check_bands,
+    chunks,
     read_info,
     read_window,
 )
@@ -59,7 +61,6 @@ CODES = parse_codes(
 )
 SPLITS = ('train', 'val', 'test')
 WRITTEN = {*FOLDERS, *(f'{split}.txt' for split in SPLITS)}
-STRIP = 256  # rows of a label that are in memory in colours: a PNG is read from its top
 # No land lies outside of this, metres: such a value is a 'no data' that the file does not name.
 LOWEST, HIGHEST = -500.0, 9000.0
 
@@ -148,16 +149,15 @@ class SceneLabels:
         shape = (grid.height, grid.width)
         self.indices = np.empty(shape, np.uint8)
         self.off_palette: Counter = Counter()
-        for row in range(0, grid.height, STRIP):
-            rows = min(STRIP, grid.height - row)
-            pixels = read_window(path, (1, 2, 3), Window(row, 0, rows, grid.width), shape)
+        for window in chunks(replace(info, height=grid.height, width=grid.width)):
+            pixels = read_window(path, (1, 2, 3), window, shape)
             classes = classes_of(pixels, CODES.lookup)
             unknown = classes == UNKNOWN
             colours, counts = np.unique(pixels[unknown], axis=0, return_counts=True)
             for colour, count in zip(colours.tolist(), counts.tolist(), strict=True):
                 self.off_palette[tuple(colour)] += count
             classes[unknown] = IGNORE_INDEX
-            self.indices[row : row + rows] = classes
+            self.indices[window.rows] = classes
 
     def read(self, window: Window) -> np.ndarray:
         """Give (h, w) uint8 class indices, 255 where there is no label.

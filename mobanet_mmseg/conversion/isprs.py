@@ -26,16 +26,16 @@ from mobanet_mmseg.datasets.isprs import (
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
 from mobanet_mmseg.rasters.files import close_rasters
-from mobanet_mmseg.rasters.geotiff import ROWS, TILE, Layer, open_geotiffs
+from mobanet_mmseg.rasters.geotiff import TILE, Layer, open_geotiffs
 from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_statistics
 from mobanet_mmseg.rasters.windows import (
     RasterInfo,
     check_bands,
+    chunks,
     read_info,
     read_window,
 )
-from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import reporting, write_text
 
 ARCHIVES: dict[str, type[ISPRSArchiveDataset]] = {
@@ -68,11 +68,7 @@ class Choice:
     labels: str
 
     def __post_init__(self) -> None:  # noqa: D105  (the class's docstring says what it raises)
-        for option, choices in (
-            ('optical', self.dataset.OPTICAL),
-            ('height', self.dataset.HEIGHT),
-            ('labels', self.dataset.LABELS),
-        ):
+        for option, choices in self.tables.items():
             if getattr(self, option) not in choices:
                 raise ValueError(
                     f'--{option} is {getattr(self, option)}, but {self.archive} has '
@@ -83,6 +79,12 @@ class Choice:
     def dataset(self) -> type[ISPRSArchiveDataset]:
         """The archive's names, splits and classes."""
         return ARCHIVES[self.archive]
+
+    @property
+    def tables(self) -> dict[str, dict[str, Source]]:
+        """What the archive holds, by the option that chooses of it."""
+        dataset = self.dataset
+        return {'optical': dataset.OPTICAL, 'height': dataset.HEIGHT, 'labels': dataset.LABELS}
 
     @property
     def classes(self) -> Classes:
@@ -98,11 +100,8 @@ class Choice:
     @property
     def sources(self) -> dict[str, Source]:
         """Where each folder that is written comes from."""
-        return {
-            'img': self.dataset.OPTICAL[self.optical],
-            'aux': self.dataset.HEIGHT[self.height],
-            'label': self.dataset.LABELS[self.labels],
-        }
+        chosen = (table[getattr(self, option)] for option, table in self.tables.items())
+        return dict(zip(('img', 'aux', 'label'), chosen, strict=True))
 
     @property
     def splits(self) -> dict[str, tuple[str, ...]]:
@@ -130,8 +129,7 @@ class Choice:
     @property
     def all_sources(self) -> list[Source]:
         """Everything that the archive holds, chosen or not."""
-        tables = (self.dataset.OPTICAL, self.dataset.HEIGHT, self.dataset.LABELS)
-        return [source for table in tables for source in table.values()]
+        return [source for table in self.tables.values() for source in table.values()]
 
 
 def convert(
@@ -173,7 +171,7 @@ def convert(
         _scratch(out) as scratch,
         find_members(source, scratch, wanted, choice.unwanted) as members,
     ):
-        found, missing = match_tiles(choice, members)
+        found, missing = _match_tiles(choice, members)
         if not found:
             names = ', '.join(kind.name for kind in choice.sources.values())
             folders = ', '.join(f for kind in choice.sources.values() for f in kind.folders)
@@ -189,16 +187,8 @@ def convert(
     return _report(choice, out, tiles, missing, warnings)
 
 
-def match_tiles(choice: Choice, members: list[Member]) -> tuple[Found, dict[str, list[str]]]:
-    """Find each tile's files among the members.
-
-    Args:
-        choice: What is converted.
-        members: What was found.
-
-    Returns:
-        The files of each whole tile, and the names that each other tile lacks.
-    """
+def _match_tiles(choice: Choice, members: list[Member]) -> tuple[Found, dict[str, list[str]]]:
+    """Find the files of each whole tile, and the names that each other tile lacks."""
     by_name: dict[str, list[Member]] = {}
     for member in members:
         by_name.setdefault(member.name.lower(), []).append(member)
@@ -270,7 +260,7 @@ def _convert_tile(
 ) -> dict[str, Any]:
     """Write a tile's rasters; give its entry in the manifest."""
     tally = np.zeros(IGNORE_INDEX + 1, np.int64)
-    mended, grid = [], None
+    patched, grid = [], None
     paths = {kind: out / kind / f'{tile}.tif' for kind in members}
     for kind, member in members.items():
         with _readable(member, scratch) as path:
@@ -280,12 +270,12 @@ def _convert_tile(
             grid = grid or info
             check_sizes(info, grid)
             if (info.height, info.width) != (grid.height, grid.width):
-                mended.append(kind)
+                patched.append(kind)
             _write(choice, kind, info, grid, paths[kind], member.mtime_ns, tally)
     return {
         'sources': {kind: list(member.stamp) for kind, member in members.items()},
         'bytes': {kind: path.stat().st_size for kind, path in paths.items()},
-        'mended': mended,
+        'mended': patched,
         'pixels': tally[: len(choice.classes)].tolist(),
         'ignored': int(tally[IGNORE_INDEX]),
         'off_palette': int(tally[UNKNOWN]),
@@ -316,8 +306,7 @@ def _write(
     if kind == 'label':
         layer = replace(layer, bands=('',), nodata=IGNORE_INDEX, classes=choice.classes)
     with open_geotiffs([layer], grid) as (file,):
-        for row in range(0, grid.height, ROWS):
-            window = Window(row, 0, min(ROWS, grid.height - row), grid.width)
+        for window in chunks(replace(info, height=grid.height, width=grid.width)):
             pixels = read_window(info.path, bands, window, shape)
             if kind == 'label':
                 labels = classes_of(pixels, lookup)
@@ -387,11 +376,11 @@ def _report(
     for split, names in splits.items():
         for entry in (tiles[name] for name in names):
             pixels[split] += [*entry['pixels'], entry['ignored'] + entry['off_palette']]
-    mended = [f'{name} ({" and ".join(t["mended"])})' for name, t in tiles.items() if t['mended']]
+    patched = [f'{name} ({" and ".join(t["mended"])})' for name, t in tiles.items() if t['mended']]
     colours = {name: tile['off_palette'] for name, tile in tiles.items() if tile['off_palette']}
     notes = []
-    if mended:
-        notes.append(f'padded or cropped to the optical raster: {", ".join(mended)}')
+    if patched:
+        notes.append(f'padded or cropped to the optical raster: {", ".join(patched)}')
     if colours:
         total = sum(colours.values())
         notes.append(f'pixels off-palette, which are no label: {total} in {", ".join(colours)}')
