@@ -12,7 +12,9 @@ import numpy as np
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
 from mobanet_mmseg.rasters.files import RasterInfo
 from mobanet_mmseg.rasters.geotiff import Layer, open_geotiffs
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.writing import check_outputs
 
 NODATA = IGNORE_INDEX  # in every map
 PROBABILITY_1 = 254  # the byte of a probability of 1
@@ -83,7 +85,7 @@ def map_paths(
         cog: Whether they are Cloud Optimized GeoTIFFs.
 
     Raises:
-        ValueError: If a map would replace an input.
+        ValueError: If a map would replace an input, or a source of one.
     """
     out = Path(out)
     paths = MapPaths(
@@ -92,10 +94,7 @@ def map_paths(
         confidence=out.with_name(f'{out.stem}_confidence.tif') if confidence else None,
         cog=cog,
     )
-    read = {Path(path).resolve() for path in inputs if path is not None}
-    for path in paths.files:
-        if path.resolve() in read:
-            raise ValueError(f'{path} is an input and would be overwritten: give another name.')
+    check_outputs(paths.files, files_behind(*inputs))
     return paths
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobanet_mmseg.writing import check_outputs
+
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
 OUTPUTS = ('.tif', '.tiff')
 COLUMNS = ('rgb', 'aux', 'out')
@@ -232,15 +234,11 @@ def _is_several(source: str) -> bool:
 def _checked(pairs: Iterable[Pair]) -> list[Pair]:
     """Refuse outputs that would overwrite an input or each other."""
     pairs = list(pairs)
-    inputs = {path.resolve() for pair in pairs for path in (pair.rgb, pair.aux) if path}
+    inputs = [path for pair in pairs for path in (pair.rgb, pair.aux) if path is not None]
+    check_outputs([pair.out for pair in pairs], inputs)
     written: dict[Path, Pair] = {}
     for pair in pairs:
         target = pair.out.resolve()
-        if target in inputs:
-            raise ValueError(
-                f'{pair.out} is an input and would be overwritten: write to another folder, or '
-                'under another name.'
-            )
         if target in written:
             raise ValueError(
                 f'{written[target].rgb} and {pair.rgb} would both be written to {pair.out}: give a '

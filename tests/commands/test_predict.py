@@ -215,7 +215,7 @@ MISTAKES = {
     'no rgb': (('--rgb', 'absent.tif', *PAIR[2:]), r'absent.tif does not exist'),
     'no aux file': ((*PAIR, '--aux', 'absent.tif'), 'absent.tif does not exist'),
     'no CSV': (('--pairs', 'absent.csv'), 'absent.csv'),
-    'out is an input': ((*PAIR, '--out', 'aux.tif'), 'aux.tif is an input and would be'),
+    'out is an input': ((*PAIR, '--out', 'aux.tif'), 'aux.tif would be written over aux.tif'),
     'out is no GeoTIFF': ((*PAIR, '--out', 'out.png'), 'out.png is to be a GeoTIFF'),
     'picture': ((*PAIR, '--picture', 'picture.tif'), 'picture.tif is to be a picture'),
     'label alone': ((*PAIR, '--label', 'aux.tif'), '--label is drawn into a picture'),

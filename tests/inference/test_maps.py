@@ -264,9 +264,13 @@ def test_maps_lie_beside_the_labels_and_on_no_input(tmp_path):
     assert paths.wanted == {'probabilities': True, 'confidence': False}
     (tmp_path / 'elsewhere').symlink_to(tmp_path)
     inputs = tmp_path / 'elsewhere' / 'a.tif', tmp_path / 'b_confidence.tif'
-    with pytest.raises(ValueError, match=r'a\.tif is an input and would be overwritten'):
+    for path in inputs:
+        path.touch()
+    with pytest.raises(
+        ValueError, match=r'a\.tif would be written over .*elsewhere/a\.tif, which is read'
+    ):
         map_paths(tmp_path / 'a.tif', inputs)
-    with pytest.raises(ValueError, match=r'b_confidence\.tif is an input'):
+    with pytest.raises(ValueError, match=r'b_confidence\.tif would be written over'):
         map_paths(tmp_path / 'b.tif', inputs, confidence=True)
     map_paths(tmp_path / 'b.tif', inputs, probabilities=True)
 
