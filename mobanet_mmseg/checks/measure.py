@@ -24,8 +24,7 @@ from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.modalities import Scaling
 from mobanet_mmseg.rasters.grids import crs_name
-from mobanet_mmseg.rasters.percentiles import band_percentiles
-from mobanet_mmseg.rasters.ranges import aux_ranges
+from mobanet_mmseg.rasters.ranges import aux_ranges, band_percentiles
 from mobanet_mmseg.rasters.windows import chunks, read_info, read_window
 from mobanet_mmseg.tiling.windows import Window
 
@@ -121,8 +120,7 @@ def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[T
     """
     scaling, percentiles = None, ()
     if 'aux_path' in tile:
-        (limits,) = aux_ranges([tile['aux_path']], dataset.aux_bands, dataset.aux_range)
-        scaling = None if limits is None else Scaling(*limits)
+        (scaling,) = aux_ranges([tile['aux_path']], dataset.aux_bands, dataset.aux_range)
         percentiles = _percentiles(tile['aux_path'], dataset.aux_bands)
     scan = _Scan(dataset, tile, scaling)
     for strip in chunks(read_info(tile['img_path']), scan.factor):

@@ -28,7 +28,7 @@ from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
 from mobanet_mmseg.rasters.files import close_rasters
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, open_geotiffs
 from mobanet_mmseg.rasters.grids import check_sizes
-from mobanet_mmseg.rasters.ranges import aux_statistics
+from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.windows import (
     RasterInfo,
     check_bands,
@@ -249,7 +249,7 @@ def _convert_tiles(
             ordered = {name: done[name] for name in found if name in done}
             write_text(out / MANIFEST, json.dumps(options | {'tiles': ordered}, indent=1))
         try:
-            aux_statistics([str(out / 'aux' / f'{tile}.tif')])
+            aux_ranges([str(out / 'aux' / f'{tile}.tif')], (1,), 'tile')
         except ValueError as error:  # a tile that cannot be scaled; the others can
             warnings.append(str(error))
     return {tile: done[tile] for tile in found}, warnings

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.modalities import scale_aux
+from mobanet_mmseg.modalities import Scaling, scale_aux
 from mobanet_mmseg.rasters.files import (
     close_rasters,
     gdal_settings,
@@ -26,17 +26,9 @@ from mobanet_mmseg.rasters.files import (
     open_raster,
 )
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid
-from mobanet_mmseg.rasters.percentiles import find_percentiles
-from mobanet_mmseg.rasters.ranges import (
-    Percentiles,
-    aux_ranges,
-    band_extremes,
-    checked_range,
-    is_percentile,
-)
+from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
 from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
 from mobanet_mmseg.rasters.windows import (
-    AuxRange,
     RasterInfo,
     check_bands,
     read_info,
@@ -90,7 +82,7 @@ class PairReader(AbstractContextManager):
         *,
         img_bands: Sequence[int],
         aux_bands: Sequence[int],
-        aux_range: str | Percentiles | AuxRange | None,
+        aux_range: Any,
     ) -> None:
         self.info = read_info(img_path)
         check_bands(self.info, img_bands)
@@ -99,7 +91,7 @@ class PairReader(AbstractContextManager):
         self._img = _Chunks(self._read_img, _step(self.info), self.info.height)
         self._aux: _Chunks | None = None
         self._warped: WarpedRaster | None = None
-        self.scaling: AuxRange | None = None
+        self.scaling: Scaling | None = None
         if aux_path is None:
             return
         self._aux_info = read_info(aux_path)
@@ -114,8 +106,9 @@ class PairReader(AbstractContextManager):
             paths = [self._aux_info.path]
             (self.scaling,) = aux_ranges(paths, self._aux_bands, aux_range, keep=False)
         else:
+            name = self._aux_info.path + ('' if one_grid else f' on the grid of {self.info.path}')
             try:
-                self.scaling = self._find_range(aux_range)
+                self.scaling = find_scaling(self._aux_chunks, name, self._aux_bands, aux_range)
             finally:
                 self.close()  # the thread that reads the rows opens its own
 
@@ -172,22 +165,6 @@ class PairReader(AbstractContextManager):
         values = self._warped.read(window)
         values[~np.isfinite(values)] = np.nan
         return values
-
-    def _find_range(self, aux_range: str | Percentiles | AuxRange | None) -> AuxRange | None:
-        """Say which values become 0 and 1; ranges of its own are those of what is read."""
-        name = self._aux_info.path
-        if self._warped is not None:
-            name = f'{name} on the grid of {self.info.path}'
-        bands = self._aux_bands
-        if aux_range == 'tile':
-            low, high = band_extremes(self._aux_chunks(), len(bands))
-            return tuple(checked_range(name, bands, low, high))
-        if is_percentile(aux_range):
-            percentages = aux_range[1:]
-            found = find_percentiles(self._aux_chunks, len(bands), percentages)
-            low, high = (found[percentage] for percentage in percentages)
-            return (*checked_range(name, bands, low, high, percentages), True)
-        return aux_ranges([name], bands, aux_range)[0]
 
     def _aux_chunks(self) -> Iterator[np.ndarray]:
         """Read the auxiliary raster from the top; a large one with a bar."""
@@ -272,7 +249,7 @@ def open_images(
     *,
     img_bands: Sequence[int],
     aux_bands: Sequence[int],
-    aux_range: str | Percentiles | AuxRange | None,
+    aux_range: Any,
 ) -> Iterator[PairReader]:
     """Open a pair of images of any kind; what is no file is read from GDAL's memory.
 

@@ -4,137 +4,146 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from rich.progress import track
 
-from mobanet_mmseg.rasters.percentiles import band_percentiles
-from mobanet_mmseg.rasters.windows import AuxRange, check_bands, read_info, read_window
+from mobanet_mmseg.modalities import AuxRange, Scaling
+from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.writing import write_text
 
 STATISTICS_FILE = 'aux_statistics.json'
-CHUNK_BYTES = 16_000_000
+HALF = 1 << 16  # a key of 32 bits is counted by its upper half, then by its lower
 
-Percentiles = tuple[Literal['percentile'], float, float]
+Chunks = Callable[[], Iterable[np.ndarray]]  # reads (h, w, bands) from the first on, at each call
+Values = list[float | None]  # one per band; None for a band that holds no value
 
 _known: dict[str, dict[str, Any]] = {}  # entries by path, for folders that cannot be written to
-_unwritable: set[Path] = set()
-
-
-class AuxStatistics(NamedTuple):
-    """Range of one auxiliary raster; nodata, NaN and infinite values are left out.
-
-    Args:
-        low: Least value of each band, in the raster's unit.
-        high: Greatest value of each band.
-    """
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
 
 
 def aux_ranges(
-    paths: Sequence[str],
-    bands: Sequence[int],
-    aux_range: str | Percentiles | AuxRange | None,
-    keep: bool = True,
-) -> list[AuxRange | None]:
+    paths: Sequence[str], bands: Sequence[int], aux_range: Any, keep: bool = True
+) -> list[Scaling | None]:
     """Say for each auxiliary raster which values become 0 and 1.
 
+    What is known of a raster's own values is read from ``aux_statistics.json`` beside it; the rest
+    is computed and added to that file. An entry holds as long as its raster's size, time and nodata
+    value are the same.
+
     Args:
         paths: The rasters.
         bands: Numbers of the bands, counted from 1.
-        aux_range: ``'tile'`` for each raster's own least and greatest value;
-            ``('percentile', 1, 99)`` for its own percentiles, beyond which values are clipped; a
-            pair ``(low, high)`` for one range of all, or ``(low, high, True)`` to clip what lies
-            outside; None for no scaling.
-        keep: See :func:`aux_statistics`.
+        aux_range: See :meth:`~mobanet_mmseg.modalities.AuxRange.parse`.
+        keep: Add what is computed to the file beside the rasters.
 
     Returns:
-        One ``(low, high)``, ``(low, high, True)`` where values are clipped, or None per raster.
+        One scaling per raster, None where values stay as they are.
 
     Raises:
-        ValueError: If ``aux_range`` is none of these, or a raster has no range.
+        ValueError: If ``aux_range`` is none, or a band of a raster has no valid value, or only one.
     """
-    if aux_range == 'tile':
-        return [tuple(statistics) for statistics in aux_statistics(paths, bands, keep)]
-    if is_percentile(aux_range):
-        ranges = aux_statistics(paths, bands, keep, aux_range[1:])
-        return [(*statistics, True) for statistics in ranges]
-    if aux_range is not None:
-        if isinstance(aux_range, str) or not _is_pair(aux_range):
-            raise ValueError(
-                f"Got aux_range={aux_range!r}: give 'tile', a pair (low, high) in the unit of the "
-                "auxiliary raster, ('percentile', 1, 99), or None."
-            )
-        aux_range = tuple(aux_range)
-    return [aux_range] * len(paths)
-
-
-def is_percentile(aux_range: Any) -> bool:
-    """Whether a range is ``('percentile', low, high)``.
-
-    Args:
-        aux_range: As a dataset gets it.
-
-    Raises:
-        ValueError: If the percentages are not two of 0..100, the lesser first.
-    """
-    if isinstance(aux_range, str) or not isinstance(aux_range, Sequence):
-        return False
-    if not aux_range or aux_range[0] != 'percentile':
-        return False
-    if len(aux_range) != 3 or not 0 <= aux_range[1] < aux_range[2] <= 100:
-        raise ValueError(
-            f'Got aux_range={tuple(aux_range)!r}: give two percentages of 0..100, the lesser '
-            "first: ('percentile', 1, 99)."
-        )
-    return True
-
-
-def _is_pair(aux_range: Sequence[Any]) -> bool:
-    if len(aux_range) == 3 and isinstance(aux_range[2], bool):  # whether to clip
-        aux_range = aux_range[:2]
-    numeric = all(np.issubdtype(np.asarray(limit).dtype, np.number) for limit in aux_range)
-    return len(aux_range) == 2 and numeric and bool(np.all(np.less(*aux_range)))
-
-
-def aux_statistics(
-    paths: Sequence[str],
-    bands: Sequence[int] = (1,),
-    keep: bool = True,
-    percentages: Sequence[float] = (),
-) -> list[AuxStatistics]:
-    """Find the range of each auxiliary raster, or the range between two of its percentiles.
-
-    What is known is read from ``aux_statistics.json`` beside the rasters; the rest is computed
-    block by block and added to that file. An entry holds as long as its raster's size, time and
-    nodata value are the same. Percentiles are exact: see :func:`band_percentiles`.
-
-    Args:
-        paths: The rasters.
-        bands: Numbers of the bands, counted from 1.
-        keep: Add what is computed to the file beside the rasters.
-        percentages: Percentages of the low and of the high value; none for the least and the
-            greatest value.
-
-    Raises:
-        ValueError: If a band of a raster has no valid value, or only one.
-    """
+    aux_range = AuxRange.parse(aux_range)
+    if aux_range.kind in ('fixed', 'none'):
+        return [aux_range.scaling] * len(paths)
     paths = [os.fspath(path) for path in paths]
     for path in paths:
         check_bands(read_info(path), bands)
     by_folder: dict[Path, list[str]] = {}
     for path in paths:
         by_folder.setdefault(Path(path).parent, []).append(path)
+    percentages = aux_range.percentages or ()
     for folder, members in by_folder.items():
         _update(folder, members, keep, percentages)
-    return [_range(path, bands, percentages) for path in paths]
+    return [_scaling(path, bands, aux_range, *_limits(path, percentages)) for path in paths]
+
+
+def find_scaling(
+    read_chunks: Chunks, name: str, bands: Sequence[int], aux_range: Any
+) -> Scaling | None:
+    """Say which of the values that are read in chunks become 0 and 1; nothing of it is kept.
+
+    Args:
+        read_chunks: Gives the (h, w, number of bands) chunks, NaN where there is no data, from the
+            first on each time that it is called.
+        name: What they are of, for the sentence.
+        bands: Numbers of the bands, likewise.
+        aux_range: See :func:`aux_ranges`.
+
+    Raises:
+        ValueError: See :func:`aux_ranges`.
+    """
+    aux_range = AuxRange.parse(aux_range)
+    if aux_range.kind in ('fixed', 'none'):
+        return aux_range.scaling
+    if aux_range.kind == 'percentile':
+        limits = find_percentiles(read_chunks, len(bands), aux_range.percentages).values()
+    else:
+        limits = _extremes(read_chunks, len(bands))
+    low, high = (dict(zip(bands, values, strict=True)) for values in limits)
+    return _scaling(name, bands, aux_range, low, high)
+
+
+def band_percentiles(path: str, percentages: Sequence[float]) -> dict[float, Values]:
+    """Find percentiles of each band of a raster; see :func:`find_percentiles`.
+
+    Args:
+        path: The raster.
+        percentages: 0 to 100; 0 is the least and 100 the greatest value.
+
+    Returns:
+        The values by percentage, in the raster's unit.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is unreadable.
+    """
+    return find_percentiles(lambda: _read_chunks(path), read_info(path).count, percentages)
+
+
+def find_percentiles(
+    read_chunks: Chunks, count: int, percentages: Sequence[float]
+) -> dict[float, Values]:
+    """Find percentiles exactly, in memory that does not grow with the raster.
+
+    The value of a percentage is one of those read, that of the nearest rank, to float32's
+    precision. All is read twice: the values are put in order as 32-bit keys, first counted by the
+    keys' upper halves, then, where a percentile lies, by the lower ones. So an outlier of any size
+    costs no precision, as it would with bins of equal width.
+
+    Args:
+        read_chunks: Gives the (h, w, count) chunks, NaN where there is no data, from the first on
+            each time that it is called.
+        count: Number of bands.
+        percentages: 0 to 100; 0 is the least and 100 the greatest value.
+
+    Returns:
+        The values by percentage.
+    """
+    upper = np.zeros((count, HALF), np.int64)
+    for keys in map(_keys_of_bands, read_chunks()):
+        for band in range(count):
+            upper[band] += np.bincount(keys[band] >> 16, minlength=HALF)
+    places = [_places(counts, percentages) for counts in upper]
+    lower = {
+        (band, half): np.zeros(HALF, np.int64) for band in range(count) for half, _ in places[band]
+    }
+    for keys in map(_keys_of_bands, read_chunks()) if lower else ():
+        for (band, half), counts in lower.items():
+            chosen = keys[band][keys[band] >> 16 == half]
+            counts += np.bincount(chosen & (HALF - 1), minlength=HALF)
+    found: dict[float, Values] = {percentage: [None] * count for percentage in percentages}
+    for band in range(count):
+        for (half, rank), values in zip(places[band], found.values(), strict=False):
+            rest = int(np.searchsorted(lower[band, half].cumsum(), rank))
+            values[band] = _value(half << 16 | rest)
+    return found
 
 
 def _update(folder: Path, paths: list[str], keep: bool, percentages: Sequence[float]) -> None:
@@ -172,100 +181,50 @@ def _fingerprint(path: str) -> dict[str, Any]:
 
 def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
     """Whether an entry is of the raster as it is now, and knows the percentages."""
-    fingerprint = _fingerprint(path)
-    if not isinstance(entry, dict) or any(entry.get(k) != v for k, v in fingerprint.items()):
-        return False
-    percentiles = entry.get('percentiles', {})
-    if not isinstance(percentiles, dict):
-        return False
-    count = read_info(path).count
-    needed = [entry.get(key) for key in ('min', 'max')]
-    needed += [percentiles.get(f'{percentage:g}') for percentage in percentages]
-    return all(
-        isinstance(values, list)
-        and len(values) == count
-        and all(value is None or isinstance(value, float) for value in values)
-        for values in needed
+    return (
+        isinstance(entry, dict)
+        and _fingerprint(path).items() <= entry.items()
+        and {f'{percentage:g}' for percentage in percentages} <= {*entry.get('percentiles', ())}
     )
 
 
 def _compute(path: str) -> dict[str, Any]:
-    info = read_info(path)
-    rows = max(1, CHUNK_BYTES // (info.width * info.count * np.dtype(info.dtype).itemsize))
-    windows = (
-        (row, 0, min(rows, info.height - row), info.width) for row in range(0, info.height, rows)
-    )
-    bands = range(1, info.count + 1)
-    chunks = (read_window(path, bands, window, nodata_to_nan=True) for window in windows)
-    low, high = band_extremes(chunks, info.count)
+    low, high = _extremes(lambda: _read_chunks(path), read_info(path).count)
     return _fingerprint(path) | {'min': low, 'max': high}
 
 
-def band_extremes(
-    chunks: Iterable[np.ndarray], count: int
-) -> tuple[list[float | None], list[float | None]]:
-    """Find the least and the greatest value of each band.
-
-    Args:
-        chunks: (h, w, count) values, NaN where there is no data.
-        count: Number of bands.
-
-    Returns:
-        The least values and the greatest ones; None for a band without a value.
-    """
-    low = np.full(count, np.nan)
-    high = low.copy()
-    for values in chunks:
-        low = np.fmin(low, np.fmin.reduce(values, axis=(0, 1)))
-        high = np.fmax(high, np.fmax.reduce(values, axis=(0, 1)))
-    return tuple([None if math.isnan(v) else float(v) for v in limit] for limit in (low, high))
-
-
-def _range(path: str, bands: Sequence[int], percentages: Sequence[float]) -> AuxStatistics:
+def _limits(path: str, percentages: Sequence[float]) -> list[dict[int, float | None]]:
+    """Low and high value of each band, by its number."""
     entry = _known[path]
-    lows, highs = (
-        [entry['percentiles'][f'{percentage:g}'] for percentage in percentages]
-        if percentages
-        else (entry['min'], entry['max'])
-    )
-    low = [lows[band - 1] for band in bands]
-    high = [highs[band - 1] for band in bands]
-    return checked_range(path, bands, low, high, percentages)
+    percentiles = [entry['percentiles'][f'{percentage:g}'] for percentage in percentages]
+    limits = percentiles or (entry['min'], entry['max'])
+    return [dict(enumerate(values, 1)) for values in limits]
 
 
-def checked_range(
-    path: str,
+def _scaling(
+    name: str,
     bands: Sequence[int],
-    low: Sequence[float | None],
-    high: Sequence[float | None],
-    percentages: Sequence[float] = (),
-) -> AuxStatistics:
-    """Give the range of a raster, or refuse one that nothing can be scaled by.
-
-    Args:
-        path: The raster, for the sentence.
-        bands: Numbers of the bands, counted from 1.
-        low: Least value of each of them, None where there is none.
-        high: Greatest value of each.
-        percentages: The percentages that the two are of; none for the least and the greatest.
-
-    Raises:
-        ValueError: If a band has no valid value, or only one.
-    """
-    kind = 'all valid values' if not percentages else f'its percentiles {tuple(percentages)}'
-    for band, least, greatest in zip(bands, low, high, strict=True):
-        if least is None:
+    aux_range: AuxRange,
+    low: dict[int, float | None],
+    high: dict[int, float | None],
+) -> Scaling:
+    """Scale by the limits of a raster's bands, or refuse those that nothing can be scaled by."""
+    percentages = aux_range.percentages
+    kind = 'all valid values' if percentages is None else f'its percentiles {tuple(percentages)}'
+    for band in bands:
+        if low[band] is None:
             raise ValueError(
-                f'{path} holds no valid value in band {band} (all of it is nodata, NaN or '
+                f'{name} holds no valid value in band {band} (all of it is nodata, NaN or '
                 'infinite): give the right file, or leave the tile out of the split.'
             )
-        if least == greatest:
+        if low[band] == high[band]:
             raise ValueError(
-                f'{path} is constant in band {band} ({kind} are {least}) and cannot be '
+                f'{name} is constant in band {band} ({kind} are {low[band]}) and cannot be '
                 'scaled to 0..1: give the right file, leave the tile out of the split, or set '
                 'aux_range to a pair (low, high).'
             )
-    return AuxStatistics(tuple(low), tuple(high))
+    limits = (tuple(limit[band] for band in bands) for limit in (low, high))
+    return Scaling(*limits, clip=percentages is not None)
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -279,16 +238,64 @@ def _load(folder: Path) -> dict[str, Any]:
 
 def _store(folder: Path, done: dict[str, Any]) -> None:
     """Add entries to a folder's file, keeping what another process has added meanwhile."""
-    path = folder / STATISTICS_FILE
     try:
-        write_text(path, json.dumps(_load(folder) | done, indent=1))
+        write_text(folder / STATISTICS_FILE, json.dumps(_load(folder) | done, indent=1))
     except OSError as error:
-        if folder not in _unwritable:
-            _unwritable.add(folder)
-            print_log(
-                f'{path} cannot be written ({error.__cause__.strerror}): the ranges of the '
-                'auxiliary rasters are computed again in each run; make the folder writable to '
-                'keep them.',
-                logger='current',
-                level=logging.WARNING,
-            )
+        _warn(folder / STATISTICS_FILE, error.__cause__.strerror)
+
+
+@cache  # once per folder
+def _warn(path: Path, said: str) -> None:
+    print_log(
+        f'{path} cannot be written ({said}): the ranges of the auxiliary rasters are computed '
+        'again in each run; make the folder writable to keep them.',
+        logger='current',
+        level=logging.WARNING,
+    )
+
+
+def _read_chunks(path: str) -> Iterator[np.ndarray]:
+    info = read_info(path)
+    for window in chunks(info):
+        yield read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
+
+
+def _extremes(read_chunks: Chunks, count: int) -> tuple[Values, Values]:
+    """The least and the greatest value of each band."""
+    low, high = np.full(count, np.nan), np.full(count, np.nan)
+    for values in read_chunks():
+        low = np.fmin(low, np.fmin.reduce(values, axis=(0, 1)))
+        high = np.fmax(high, np.fmax.reduce(values, axis=(0, 1)))
+    return tuple([None if math.isnan(v) else float(v) for v in limit] for limit in (low, high))
+
+
+def _places(counts: np.ndarray, percentages: Sequence[float]) -> list[tuple[int, int]]:
+    """Upper half of each percentile's key, and its rank (from 1) among the keys of that half."""
+    until = counts.cumsum()
+    if until[-1] == 0:
+        return []
+    ranks = [max(1, math.ceil(percentage / 100 * until[-1])) for percentage in percentages]
+    halves = [int(np.searchsorted(until, rank)) for rank in ranks]
+    return [
+        (half, rank - int(until[half] - counts[half]))
+        for half, rank in zip(halves, ranks, strict=True)
+    ]
+
+
+def _keys_of_bands(values: np.ndarray) -> list[np.ndarray]:
+    """Each band's finite values of (h, w, C) as uint32 keys that count up with the value."""
+    return [_keys(values[..., band]) for band in range(values.shape[-1])]
+
+
+def _keys(values: np.ndarray) -> np.ndarray:
+    """Finite values as float32 bit patterns, turned so that they count up with the value."""
+    values = values[np.isfinite(values)].astype(np.float32) + np.float32(0)  # -0 becomes 0
+    bits = values.view(np.uint32)
+    negative = bits >> 31 == 1
+    return np.where(negative, ~bits, bits | np.uint32(1 << 31))
+
+
+def _value(key: int) -> float:
+    """The value of a key."""
+    bits = key ^ (1 << 31) if key >> 31 else ~key & 0xFFFFFFFF
+    return float(np.uint32(bits).view(np.float32))

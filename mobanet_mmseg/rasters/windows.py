@@ -41,8 +41,6 @@ __all__ = [
 CHUNK_BYTES = 16_000_000  # of a raster that is read from the top to the bottom
 
 Bands = Sequence[int]
-PixelWindow = Window
-AuxRange = Scaling
 
 
 def chunks(info: RasterInfo, multiple: int = 1) -> Iterator[Window]:

@@ -136,7 +136,7 @@ def test_rasters_are_tiled_compressed_and_keep_their_place(converted, folders):
 def test_training_finds_the_statistics_and_computes_nothing(converted, monkeypatch):
     monkeypatch.setattr('mobanet_mmseg.rasters.ranges._known', {})
     monkeypatch.setattr('mobanet_mmseg.rasters.ranges._compute', lambda path: 1 / 0)
-    low, high = dataset('potsdam', 'train', converted[0]).get_data_info(0)['aux_range']
+    low, high, _ = dataset('potsdam', 'train', converted[0]).get_data_info(0)['aux_range']
     heights = random_tile(SHAPE, seed=0)[1]
     assert (low[0], high[0]) == (heights.min(), heights.max())
 
@@ -210,7 +210,7 @@ def test_conversion_with_other_choices_that_is_killed_leaves_nothing_to_train(
     out = tmp_path / 'out'
     convert('potsdam', archive, out)
     with monkeypatch.context() as patch:
-        patch.setattr('mobanet_mmseg.conversion.isprs.aux_statistics', lambda _: 1 / 0)
+        patch.setattr('mobanet_mmseg.conversion.isprs.aux_ranges', lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             convert('potsdam', archive, out, labels='full', height='ndsm')
     with pytest.raises(FileNotFoundError, match=r'The split file .*train.txt does not exist'):

@@ -13,6 +13,7 @@ from scenes.rasters import PALETTE, random_tile, write_raster
 
 from mobanet_mmseg.datasets import multimodal
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
+from mobanet_mmseg.modalities import Scaling
 
 SHAPE = (37, 53)
 CLASSES = ('road', 'house', 'grass', 'tree', 'car', 'rest')
@@ -49,7 +50,7 @@ def test_a_tile_is_described_for_the_pipeline(tmp_path):
     assert info['aux_path'] == str(tmp_path / 'dsm/b_dsm.tif')
     assert info['seg_map_path'] == str(tmp_path / 'labels/b.tif')
     assert (info['height'], info['width']) == SHAPE and 'window' not in info
-    assert info['aux_range'] == ((heights.min(),), (heights.max(),))
+    assert info['aux_range'] == Scaling((heights.min(),), (heights.max(),))
     assert (info['img_bands'], info['aux_bands']) == ((1, 2, 3), (1,))
 
 
@@ -303,7 +304,7 @@ def test_real_rasters_of_land_cover_are_read(shared, tmp_path):
         pipeline=LOAD,
     )
     sample = tiles[0]
-    assert sample['img'].shape == (101, 100, 4) and sample['aux_range'] == ((664,), (801,))
+    assert sample['img'].shape == (101, 100, 4) and sample['aux_range'] == Scaling((664,), (801,))
     assert sample['img'][..., :3].max() == 119 and sample['img'][..., 3].max() == 1
     assert set(np.unique(sample['gt_seg_map'])) <= {0, 1, 2, 3, 4, 255}
     window = tiles[WindowIndex(0, 40, 30, 61, 70)]

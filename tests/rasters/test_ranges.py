@@ -1,5 +1,4 @@
 import json
-import math
 import os
 from pathlib import Path
 
@@ -7,62 +6,66 @@ import numpy as np
 import pytest
 from scenes.rasters import write_raster
 
-from mobanet_mmseg.rasters import percentiles
-from mobanet_mmseg.rasters import ranges as statistics
-from mobanet_mmseg.rasters.percentiles import band_percentiles
-from mobanet_mmseg.rasters.ranges import STATISTICS_FILE, aux_ranges, aux_statistics
+from mobanet_mmseg.modalities import Scaling
+from mobanet_mmseg.rasters import ranges, windows
+from mobanet_mmseg.rasters.ranges import (
+    STATISTICS_FILE,
+    aux_ranges,
+    band_percentiles,
+    find_scaling,
+)
 from mobanet_mmseg.rasters.windows import read_stack
 
 HEIGHTS = np.array([[-9999, 31.5, 40], [np.nan, 60.25, np.inf]], np.float32)
+OF_HEIGHTS = Scaling((31.5,), (60.25,))
 
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch):
     """Each test begins as a new process does."""
-    monkeypatch.setattr(statistics, '_known', {})
-    monkeypatch.setattr(statistics, '_unwritable', set())
+    monkeypatch.setattr(ranges, '_known', {})
 
 
 @pytest.fixture
 def computed(monkeypatch):
     """Names of the rasters whose pixels were read."""
     names = []
-    compute = statistics._compute
+    compute = ranges._compute
 
     def listed(path):
         names.append(Path(path).name)
         return compute(path)
 
-    monkeypatch.setattr(statistics, '_compute', listed)
+    monkeypatch.setattr(ranges, '_compute', listed)
     return names
 
 
 def as_new_process():
-    statistics._known.clear()
+    ranges._known.clear()
 
 
 def test_the_range_leaves_out_nodata_nan_and_inf(tmp_path):
     path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
-    assert aux_statistics([path]) == [((31.5,), (60.25,))]
+    assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS]
 
 
 def test_bands_keep_their_own_range_and_their_order(tmp_path):
     aux = np.stack([HEIGHTS, HEIGHTS[::-1] * 2], axis=-1)
     aux[~np.isfinite(aux) | (aux < 0)] = 50
     path = write_raster(tmp_path / 'a.tif', aux)
-    assert aux_statistics([path], (2, 1)) == [((50, 31.5), (120.5, 60.25))]
+    assert aux_ranges([path], (2, 1), 'tile') == [Scaling((50, 31.5), (120.5, 60.25))]
 
 
 def test_a_raster_read_in_many_chunks_has_the_range_of_the_whole(tmp_path, monkeypatch):
     heights = np.random.default_rng(0).normal(size=(41, 23)).astype(np.float32)
     path = write_raster(tmp_path / 'a.tif', heights)
-    monkeypatch.setattr(statistics, 'CHUNK_BYTES', 23 * 4 * 3)
-    assert aux_statistics([path]) == [((float(heights.min()),), (float(heights.max()),))]
+    monkeypatch.setattr(windows, 'CHUNK_BYTES', 23 * 4 * 3)
+    assert aux_ranges([path], (1,), 'tile') == [Scaling((heights.min(),), (heights.max(),))]
 
 
 def test_a_second_run_reads_no_pixels(tmp_path, computed):
     paths = [write_raster(tmp_path / f'{n}.tif', HEIGHTS * n, nodata=-9999) for n in (1, 2)]
-    first = aux_statistics(paths)
+    first = aux_ranges(paths, (1,), 'tile')
     assert computed == ['1.tif', '2.tif']
     as_new_process()
     for path in paths:  # the pixels go, the header, size and time stay
@@ -71,19 +74,23 @@ def test_a_second_run_reads_no_pixels(tmp_path, computed):
         content[-24:] = bytes(24)
         path.write_bytes(content)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert aux_statistics(paths) == first and len(computed) == 2
+    assert aux_ranges(paths, (1,), 'tile') == first and len(computed) == 2
 
 
 def test_only_what_is_new_or_changed_is_computed(tmp_path, computed):
     paths = [write_raster(tmp_path / f'{n}.tif', HEIGHTS * n) for n in (1, 2)]
-    aux_statistics(paths[:1])
+    aux_ranges(paths[:1], (1,), 'tile')
     as_new_process()
-    aux_statistics(paths)
+    aux_ranges(paths, (1,), 'tile')
     assert computed == ['1.tif', '2.tif']
     as_new_process()
     write_raster(paths[0], HEIGHTS * 4)
     os.utime(paths[0], ns=(1, 1))
-    assert aux_statistics(paths)[0].high == (241,) and computed == ['1.tif', '2.tif', '1.tif']
+    assert aux_ranges(paths, (1,), 'tile')[0].high == (241,) and computed == [
+        '1.tif',
+        '2.tif',
+        '1.tif',
+    ]
     assert set(json.loads((tmp_path / STATISTICS_FILE).read_text())) == {'1.tif', '2.tif'}
 
 
@@ -93,38 +100,38 @@ def test_only_what_is_new_or_changed_is_computed(tmp_path, computed):
 def test_a_corrupt_file_is_computed_again(tmp_path, computed, content):
     path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
     (tmp_path / STATISTICS_FILE).write_text(content)
-    assert aux_statistics([path]) == [((31.5,), (60.25,))]
+    assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS]
     as_new_process()
-    assert aux_statistics([path]) == [((31.5,), (60.25,))] and len(computed) == 1
+    assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS] and len(computed) == 1
 
 
 def test_a_folder_that_cannot_be_written_warns_once_and_goes_on(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(statistics, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(ranges, 'print_log', lambda text, **_: said.append(text))
 
     def full_disk(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(statistics.os, 'replace', full_disk)
+    monkeypatch.setattr(Path, 'replace', full_disk)
     paths = [write_raster(tmp_path / f'{n}.tif', HEIGHTS * n, nodata=-9999) for n in (1, 2)]
-    assert aux_statistics(paths[:1])[0].low == (31.5,)
-    assert aux_statistics(paths[1:])[0].high == (120.5,)
+    assert aux_ranges(paths[:1], (1,), 'tile')[0].low == (31.5,)
+    assert aux_ranges(paths[1:], (1,), 'tile')[0].high == (120.5,)
     assert len(said) == 1 and 'No space left on device' in said[0] and str(tmp_path) in said[0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ['1.tif', '2.tif']
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path, monkeypatch, computed):
     paths = [write_raster(tmp_path / f'{n}.tif', HEIGHTS * n) for n in (1, 2)]
-    compute = statistics._compute
+    compute = ranges._compute
 
     def interrupted(path):
         if path.endswith('2.tif'):
             raise KeyboardInterrupt
         return compute(path)
 
-    monkeypatch.setattr(statistics, '_compute', interrupted)
+    monkeypatch.setattr(ranges, '_compute', interrupted)
     with pytest.raises(KeyboardInterrupt):
-        aux_statistics(paths)
+        aux_ranges(paths, (1,), 'tile')
     assert list(json.loads((tmp_path / STATISTICS_FILE).read_text())) == ['1.tif']
 
 
@@ -140,17 +147,16 @@ def test_a_raster_without_a_range_is_refused_with_its_name(tmp_path, heights, sa
     path = write_raster(tmp_path / 'dsm.tif', heights, nodata=-9999)
     for _ in range(2):  # computed, then known
         with pytest.raises(ValueError, match=f'{path} {said}'):
-            aux_statistics([path])
+            aux_ranges([path], (1,), 'tile')
         as_new_process()
 
 
 def test_a_range_is_each_tiles_own_or_one_for_all_or_none(tmp_path, computed):
     paths = [write_raster(tmp_path / f'{n}.tif', HEIGHTS * n, nodata=-9999 * n) for n in (1, 2)]
-    assert aux_ranges(paths, (1,), (0, 90)) == [(0, 90), (0, 90)]
+    assert aux_ranges(paths, (1,), (0, 90)) == [Scaling(0, 90)] * 2
     assert aux_ranges(paths, (1,), None) == [None, None] and not computed
     tile = aux_ranges(paths, (1,), 'tile')
-    assert tile == [((31.5,), (60.25,)), ((63,), (120.5,))]
-    assert all(math.isfinite(limit) for pair in tile for (limit,) in pair)
+    assert tile == [OF_HEIGHTS, Scaling((63,), (120.5,))]
 
 
 @pytest.mark.parametrize('aux_range', ['tiles', (3, 3), (1, 2, 3)])
@@ -161,7 +167,7 @@ def test_another_range_is_refused(aux_range):
 
 def test_what_is_not_to_be_kept_leaves_no_file(tmp_path):
     path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
-    assert aux_ranges([path], (1,), 'tile', keep=False) == [((31.5,), (60.25,))]
+    assert aux_ranges([path], (1,), 'tile', keep=False) == [OF_HEIGHTS]
     assert not (tmp_path / STATISTICS_FILE).exists()
 
 
@@ -176,7 +182,7 @@ def test_percentiles_are_values_of_the_raster(tmp_path, dtype):
 
 
 def test_percentiles_equal_those_of_sorting_for_negative_and_huge_values(tmp_path, monkeypatch):
-    monkeypatch.setattr(percentiles, 'CHUNK_BYTES', 23 * 2 * 4 * 3)  # many chunks
+    monkeypatch.setattr(windows, 'CHUNK_BYTES', 23 * 2 * 4 * 3)  # many chunks
     rng = np.random.default_rng(0)
     aux = rng.normal(0, 50, (41, 23, 2)).astype(np.float32)
     aux[0, 0], aux[7, 3], aux[2, 5] = 1e30, -1e6, -0.0
@@ -198,8 +204,21 @@ def test_an_outlier_of_a_million_metres_leaves_the_percentiles_where_they_are(tm
     heights = np.tile(HUNDRED, (4, 1))
     heights[0, 0] = 1e6
     path = write_raster(tmp_path / 'a.tif', heights)
-    assert aux_ranges([path], (1,), 'tile') == [((1.0,), (1e6,))]
-    assert aux_ranges([path], (1,), ('percentile', 1, 99)) == [((2.0,), (100.0,), True)]
+    assert aux_ranges([path], (1,), 'tile') == [Scaling((1.0,), (1e6,))]
+    assert aux_ranges([path], (1,), ('percentile', 1, 99)) == [Scaling((2.0,), (100.0,), clip=True)]
+
+
+def test_values_that_are_read_in_chunks_are_scaled_as_those_of_a_raster(tmp_path):
+    aux = np.stack([HUNDRED, HUNDRED[::-1] * 2], axis=-1)
+    path = write_raster(tmp_path / 'a.tif', aux)
+    for aux_range in ('tile', ('percentile', 2, 50), (1, 9), (1, 9, True), None):
+        (expected,) = aux_ranges([path], (2,), aux_range)
+        chunks = [aux[:1, :, 1:], aux[1:, :, 1:]]
+        assert find_scaling(lambda chunks=chunks: chunks, 'a', (2,), aux_range) == expected
+    with pytest.raises(ValueError, match='the mosaic is constant in band 2'):
+        find_scaling(lambda: [aux[:1, :1, 1:]], 'the mosaic', (2,), 'tile')
+    with pytest.raises(ValueError, match='the mosaic holds no valid value in band 2'):
+        find_scaling(lambda: [], 'the mosaic', (2,), ('percentile', 1, 99))
 
 
 def test_values_beyond_the_percentiles_are_clipped(tmp_path):
@@ -212,17 +231,17 @@ def test_values_beyond_the_percentiles_are_clipped(tmp_path):
 
 def test_percentiles_are_kept_beside_the_range_and_read_again(tmp_path, computed, monkeypatch):
     read = []
-    compute = statistics.band_percentiles
+    compute = ranges.band_percentiles
     monkeypatch.setattr(
-        statistics, 'band_percentiles', lambda *args: read.append(args[1]) or compute(*args)
+        ranges, 'band_percentiles', lambda *args: read.append(args[1]) or compute(*args)
     )
     path = write_raster(tmp_path / 'a.tif', HUNDRED)
-    aux_statistics([path])
+    aux_ranges([path], (1,), 'tile')
     for _ in range(2):
         as_new_process()
         aux_ranges([path], (1,), ('percentile', 2, 98))
         aux_ranges([path], (1,), ('percentile', 0.5, 99.5))
-        assert aux_ranges([path], (1,), 'tile') == [((1.0,), (100.0,))]
+        assert aux_ranges([path], (1,), 'tile') == [Scaling((1.0,), (100.0,))]
     assert computed == ['a.tif'] and read == [(2, 98), (0.5, 99.5)]
     entry = json.loads((tmp_path / STATISTICS_FILE).read_text())['a.tif']
     assert entry['percentiles'] == {'2': [2.0], '98': [98.0], '0.5': [1.0], '99.5': [100.0]}
