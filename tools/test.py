@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from mmengine.config import Config
 
+from mobanet_mmseg.datasets.wrappers import settings_of_parts
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.models.data_preprocessor import select_modality
@@ -47,7 +48,8 @@ def use_views(config: Config) -> bool:
     pipeline = config.get('tta_pipeline') or ()
     if not any(step['type'] == 'TestTimeAug' for step in pipeline):
         return False
-    config.test_dataloader.dataset.pipeline = pipeline
+    for dataset in settings_of_parts(config.test_dataloader.dataset):
+        dataset['pipeline'] = pipeline
     config.model = dict(tta_model, module=config.model)
     return True
 

@@ -15,6 +15,7 @@ from rich.progress import track
 from mobanet_mmseg.checks.judge import HURTS, LOOK, Finding, judge_tile
 from mobanet_mmseg.checks.measure import Layers, TileReport, measure_tile
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
+from mobanet_mmseg.datasets.wrappers import settings_of_parts
 
 SPLITS = ('train', 'val', 'test')
 
@@ -130,22 +131,16 @@ def _loaders(config: Config, split: str) -> dict[str, Any]:
 
 def _datasets(split: str, settings: Any) -> Iterator[MultimodalSegDataset]:
     """Build the datasets of a split without looking at their files, through wrappers."""
-    if 'datasets' in settings:
-        for part in settings['datasets']:
-            yield from _datasets(split, part)
-        return
-    kind = DATASETS.get(settings['type'])
-    if kind is not None and issubclass(kind, MultimodalSegDataset):
-        dataset = DATASETS.build({**settings, 'pipeline': [], 'lazy_init': True})
+    for part in settings_of_parts(settings):
+        kind = DATASETS.get(part['type'])
+        if kind is None or not issubclass(kind, MultimodalSegDataset):
+            raise ValueError(
+                f'The dataset of {split} is a {part["type"]}; a MultimodalSegDataset or one of '
+                "ISPRS's can be checked."
+            )
+        dataset = DATASETS.build({**part, 'pipeline': [], 'lazy_init': True})
         dataset.label_lookup = dataset.make_label_lookup()
         yield dataset
-    elif 'dataset' in settings:
-        yield from _datasets(split, settings['dataset'])
-    else:
-        raise ValueError(
-            f'The dataset of {split} is a {settings["type"]}; a MultimodalSegDataset or one of '
-            "ISPRS's can be checked."
-        )
 
 
 def _window_size(loader: Any) -> tuple[int, int] | None:

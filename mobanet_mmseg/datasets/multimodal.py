@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import list_dir_or_file, list_from_file
@@ -15,36 +15,13 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
+from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.rasters.grids import check_place
 from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info
-from mobanet_mmseg.tiling.windows import Window
 
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
 SHOWN = 8  # names in a sentence
-
-
-class WindowIndex(NamedTuple):
-    """One window of one tile, as a sampler asks a dataset for it.
-
-    Args:
-        tile: Index of the tile.
-        row: First row, pixels.
-        col: First column, pixels.
-        height: Rows, pixels.
-        width: Columns, pixels.
-    """
-
-    tile: int
-    row: int
-    col: int
-    height: int
-    width: int
-
-    @property
-    def window(self) -> Window:
-        """The window within its tile."""
-        return Window(*self[1:])
 
 
 @DATASETS.register_module()

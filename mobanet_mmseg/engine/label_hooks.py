@@ -2,10 +2,12 @@
 
 import logging
 
-from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from mobanet_mmseg.datasets.wrappers import parts
 
 
 @HOOKS.register_module()
@@ -24,7 +26,21 @@ class UnlabelledTestHook(Hook):
 
 
 def has_labels(runner: Runner) -> bool:
-    """Say whether the test set of a runner has labels; one of another kind than MMEngine's has."""
-    dataset = runner.test_dataloader.dataset
-    kinds = BaseDataset | ConcatDataset | RepeatDataset | ClassBalancedDataset
-    return not isinstance(dataset, kinds) or 'seg_map_path' in dataset.get_data_info(0)
+    """Say whether the test set of a runner has labels; one of another kind than MMEngine's has.
+
+    Args:
+        runner: With a ``test_dataloader``.
+
+    Raises:
+        ValueError: If it joins datasets with labels and some without.
+    """
+    labelled = {
+        not isinstance(part, BaseDataset) or 'seg_map_path' in part.get_data_info(0)
+        for part in parts(runner.test_dataloader.dataset)
+    }
+    if len(labelled) > 1:
+        raise ValueError(
+            'The test set joins datasets with labels (seg_map_path) and some without: give all of '
+            'them labels, or test them one after the other.'
+        )
+    return labelled.pop()

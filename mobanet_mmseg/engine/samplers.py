@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from mmengine.dataset import RepeatDataset
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmseg.registry import DATA_SAMPLERS
-from torch.utils.data import Sampler
+from torch.utils.data import ConcatDataset, Dataset, Sampler
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.wrappers import WindowIndex, parts
 
 
 @DATA_SAMPLERS.register_module()
@@ -20,7 +22,8 @@ class RandomWindowSampler(Sampler):
     processes of a distributed training share one sequence.
 
     Args:
-        dataset: Tiles to draw from.
+        dataset: Tiles to draw from: a ``MultimodalSegDataset``, several in a ``ConcatDataset``, as
+            where two folders are one training, or one that ``RepeatDataset`` makes more likely.
         num_samples: Windows of an epoch, over all processes; rounded up to the same number in
             each.
         window_size: Height and width of a window, pixels; one number for both.
@@ -32,17 +35,11 @@ class RandomWindowSampler(Sampler):
 
     def __init__(
         self,
-        dataset: MultimodalSegDataset,
+        dataset: Dataset,
         num_samples: int,
         window_size: int | tuple[int, int],
         seed: int | None = None,
     ) -> None:
-        if not isinstance(dataset, MultimodalSegDataset):
-            raise ValueError(
-                'RandomWindowSampler draws from a MultimodalSegDataset and got a '
-                f'{type(dataset).__name__}: name the dataset without a wrapper, and the length of '
-                'an epoch by num_samples.'
-            )
         if num_samples < 1:
             raise ValueError(f'RandomWindowSampler got num_samples={num_samples}: give 1 or more.')
         self.rank, self.world_size = get_dist_info()
@@ -52,7 +49,8 @@ class RandomWindowSampler(Sampler):
         one_number = isinstance(window_size, int)
         self.window_size = (window_size, window_size) if one_number else tuple(window_size)
         # rows and columns where a window of each tile can begin, (number of tiles, 2)
-        self.starts = np.array([self._starts(*dataset.tile_size(i)) for i in range(len(dataset))])
+        self.starts = np.array([self._starts(*size) for size in _tile_sizes(dataset)])
+        _check_channels(dataset)
 
     def __iter__(self) -> Iterator[WindowIndex]:
         """Draw this process's windows of the epoch."""
@@ -86,3 +84,29 @@ class RandomWindowSampler(Sampler):
                 'split.'
             )
         return height - h + 1, width - w + 1
+
+
+def _tile_sizes(dataset: Dataset) -> list[tuple[str, int, int]]:
+    """Optical raster, height and width of each tile, in the order of the dataset's indices."""
+    if isinstance(dataset, ConcatDataset):  # MMEngine's is one
+        return [size for part in dataset.datasets for size in _tile_sizes(part)]
+    if isinstance(dataset, RepeatDataset):
+        return _tile_sizes(dataset.dataset) * dataset.times
+    if not isinstance(dataset, MultimodalSegDataset):
+        raise ValueError(
+            'RandomWindowSampler draws from a MultimodalSegDataset, or several in a ConcatDataset '
+            f'or RepeatDataset, and got a {type(dataset).__name__}: name the dataset without that '
+            'wrapper, and the length of an epoch by num_samples.'
+        )
+    return [dataset.tile_size(index) for index in range(len(dataset))]
+
+
+def _check_channels(dataset: Dataset) -> None:
+    """Refuse datasets whose samples do not fit into one batch."""
+    bands = {(len(part.img_bands), len(part.aux_bands)) for part in parts(dataset)}
+    if len(bands) > 1:
+        found = ' and '.join(f'{optical} + {aux}' for optical, aux in sorted(bands))
+        raise ValueError(
+            f'The datasets that are joined for training have {found} optical + auxiliary channels, '
+            'which do not fit into one batch: give them img_bands and aux_bands of one number.'
+        )

@@ -1,14 +1,15 @@
 """Refuses to measure a model on what it was trained on."""
 
 import logging
+from typing import Any
 
-from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, HOOKS
 from torch.utils.data import Dataset
 
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
+from mobanet_mmseg.datasets.wrappers import parts, settings_of_parts
 
 
 @HOOKS.register_module()
@@ -49,13 +50,12 @@ class SplitOverlapHook(Hook):
 
 def _tiles(dataset: Dataset) -> list[str]:
     """Optical rasters of a dataset, through MMEngine's wrappers; none of another kind."""
-    if isinstance(dataset, ConcatDataset):
-        return [path for part in dataset.datasets for path in _tiles(part)]
-    if isinstance(dataset, RepeatDataset | ClassBalancedDataset):
-        return _tiles(dataset.dataset)
-    if isinstance(dataset, MultimodalSegDataset):
-        return [dataset.tile_size(index)[0] for index in range(len(dataset))]
-    return []
+    return [
+        part.tile_size(index)[0]
+        for part in parts(dataset)
+        if isinstance(part, MultimodalSegDataset)
+        for index in range(len(part))
+    ]
 
 
 def _test_tiles(runner: Runner) -> list[str]:
@@ -63,10 +63,14 @@ def _test_tiles(runner: Runner) -> list[str]:
     loader = runner.cfg.get('test_dataloader')
     if loader is None or loader == runner.cfg.get('val_dataloader'):
         return []
-    kind = DATASETS.get(loader['dataset']['type'])
+    return [path for part in settings_of_parts(loader['dataset']) for path in _named_tiles(part)]
+
+
+def _named_tiles(settings: dict[str, Any]) -> list[str]:
+    kind = DATASETS.get(settings['type'])
     if kind is None or not issubclass(kind, MultimodalSegDataset):
         return []
-    dataset = DATASETS.build({**loader['dataset'], 'pipeline': [], 'lazy_init': True})
+    dataset = DATASETS.build({**settings, 'pipeline': [], 'lazy_init': True})
     try:
         tiles = [tile['img_path'] for tile in dataset.find_tiles()]
         shared_files(tiles, [])

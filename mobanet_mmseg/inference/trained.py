@@ -12,6 +12,7 @@ from mmseg.registry import DATASETS
 
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.wrappers import settings_of_parts
 from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
@@ -71,8 +72,11 @@ def reading_options(config: Config) -> dict[str, Any]:
     Raises:
         ValueError: If the config has no test dataset, or one of another kind.
     """
-    dataset = _test_dataset(config)
-    return {key: getattr(dataset, key) for key in ('img_bands', 'aux_bands', 'aux_range')}
+    datasets = _test_datasets(config)
+    return {
+        key: _agreed(config, key, [getattr(dataset, key) for dataset in datasets])
+        for key in ('img_bands', 'aux_bands', 'aux_range')
+    }
 
 
 def read_truth(
@@ -107,7 +111,11 @@ def read_truth(
         'height': info.height,
         'width': info.width,
         'seg_map_path': str(label_path),
-        'label_lookup': _test_dataset(config).make_label_lookup(),
+        'label_lookup': _agreed(
+            config,
+            'label_values',
+            [dataset.make_label_lookup() for dataset in _test_datasets(config)],
+        ),
         'seg_fields': [],
     }
     if window is not None:
@@ -115,18 +123,31 @@ def read_truth(
     return LoadRasterAnnotations().transform(results)['gt_seg_map']
 
 
-def _test_dataset(config: Config) -> MultimodalSegDataset:
-    """Build a config's test dataset without looking for its files."""
+def _test_datasets(config: Config) -> list[MultimodalSegDataset]:
+    """Build a config's test dataset, or those that it joins, without looking for its files."""
     dataset = config.get('test_dataloader', {}).get('dataset')
-    dataset_class = None if dataset is None else DATASETS.get(dataset['type'])
-    if dataset_class is None or not issubclass(dataset_class, MultimodalSegDataset):
-        found = 'none' if dataset is None else dataset['type']
+    built = []
+    for part in [{'type': 'none'}] if dataset is None else settings_of_parts(dataset):
+        kind = DATASETS.get(part['type'])
+        if kind is None or not issubclass(kind, MultimodalSegDataset):
+            raise ValueError(
+                f'The test_dataloader.dataset of {config.filename} is {part["type"]}, but only a '
+                'MultimodalSegDataset says which bands the model was trained on: give the config '
+                'that it was trained with.'
+            )
+        built.append(DATASETS.build({**part, 'pipeline': [], 'lazy_init': True}))
+    return built
+
+
+def _agreed(config: Config, name: str, values: list[Any]) -> Any:
+    """What all datasets of a test say."""
+    if any(value != values[0] for value in values):
         raise ValueError(
-            f'The test_dataloader.dataset of {config.filename} is {found}, but only a '
-            'MultimodalSegDataset says which bands the model was trained on: give the config that '
-            'it was trained with.'
+            f'The datasets that the test_dataloader of {config.filename} joins do not agree on '
+            f'{name}, so that it is not known how to read another raster: give a config whose '
+            'test_dataloader has the one of them that reads as the raster has to be read.'
         )
-    return DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True})
+    return values[0]
 
 
 def _find_device(device: str) -> torch.device:

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from mmengine.config import Config
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.runner import Runner, set_random_seed
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.mcrm import MCRM
@@ -104,7 +105,7 @@ def _samples(
     loader: DataLoader, preprocessor: SegDataPreProcessor, training: bool
 ) -> Iterator[Sample]:
     """Preprocess batch after batch and undo the normalisation."""
-    optical = len(loader.dataset.img_bands)
+    optical = _optical_channels(loader.dataset)
     mask = _Mask(preprocessor)
     for batch in loader:
         data = preprocessor(batch, training)
@@ -119,6 +120,15 @@ def _samples(
             labels = sample.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in sample else None
             name = sample_name(sample)
             yield Sample(name, stack[..., :optical], stack[..., optical:], labels, masked)
+
+
+def _optical_channels(dataset: Dataset) -> int:
+    """How many channels are the optical image; datasets that are joined have the same number."""
+    if isinstance(dataset, ConcatDataset):  # MMEngine's is one
+        return _optical_channels(dataset.datasets[0])
+    if isinstance(dataset, RepeatDataset | ClassBalancedDataset):
+        return _optical_channels(dataset.dataset)
+    return len(dataset.img_bands)
 
 
 def _fill_box(layer: np.ndarray, changed: np.ndarray) -> None:

@@ -3,14 +3,15 @@ import json
 import cv2
 import numpy as np
 import pytest
-from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config
+from scenes.checked_tiles import SHAPE, tile_pixels, tiles_config, write_tile
 from scenes.commands import run_tool
 from scenes.rasters import write_raster
 
 
-def check(data, monkeypatch, *options, **settings):
+def check(data, monkeypatch, *options, change=lambda config: None, **settings):
     """Run the command; gives its exit code."""
     config = tiles_config(data, **settings)
+    change(config)
     (data / 'config.py').write_text(config.pretty_text)
     with pytest.raises(SystemExit) as ended:
         run_tool(monkeypatch, 'misc/check_data.py', data / 'config.py', *options)
@@ -58,6 +59,18 @@ def test_json_and_pictures_hold_what_was_measured(data, monkeypatch):
     assert content['tiles'][0]['shift'].keys() == {'row', 'col', 'fit'}
     assert sorted(path.name for path in (pictures / 'train').iterdir()) == ['a.png', 'c.png']
     assert min(cv2.imread(str(pictures / 'train/a.png')).shape[:2]) > SHAPE[0]
+
+
+def test_tiles_of_two_folders_that_have_one_name_get_a_picture_each(data, monkeypatch):
+    write_tile(data / 'more', 'a', seed=5)
+
+    def join(config):
+        part = config.train_dataloader.dataset
+        parts = [part, {**part, 'data_root': str(data / 'more'), 'ann_file': ''}]
+        config.train_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': parts}
+
+    check(data, monkeypatch, '--pictures', str(data / 'out'), '--split', 'train', change=join)
+    assert sorted(path.name for path in (data / 'out/train').iterdir()) == ['a.png', 'a_2.png']
 
 
 def test_data_that_are_not_there_end_with_one_sentence(data, monkeypatch):

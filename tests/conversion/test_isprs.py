@@ -31,7 +31,7 @@ from scenes.paths import ROOT
 from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.conversion.isprs import convert
-from mobanet_mmseg.datasets.multimodal import WindowIndex
+from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.rasters.geotiff import TILE
 
 LOAD = [{'type': 'LoadMultimodalRaster'}, {'type': 'LoadRasterAnnotations'}]

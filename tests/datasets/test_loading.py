@@ -10,7 +10,7 @@ from scenes.rasters import PALETTE, random_tile, write_potsdam, write_raster
 from mobanet_mmseg.datasets import loading
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations, classes_of
-from mobanet_mmseg.datasets.multimodal import WindowIndex
+from mobanet_mmseg.datasets.wrappers import WindowIndex
 
 COLOURS = {tuple(colour): index for index, colour in enumerate(PALETTE.tolist())}
 LOOKUP = {0: 0, 1: 1, 2: 2, 255: 255, (0, 0, 0): 255, **COLOURS}

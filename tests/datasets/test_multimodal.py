@@ -12,7 +12,8 @@ from scenes.limits import no_root
 from scenes.rasters import PALETTE, random_tile, write_raster
 
 from mobanet_mmseg.datasets import multimodal
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, WindowIndex
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.modalities import Scaling
 
 SHAPE = (37, 53)

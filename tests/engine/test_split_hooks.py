@@ -72,6 +72,17 @@ def test_tiles_are_found_through_wrappers(archive):
             start(train, tiles(archive, '2_11'))
 
 
+def test_the_test_tiles_of_joined_datasets_are_compared(archive):
+    part = {'type': 'ISPRSPotsdamDataset', 'data_root': str(archive)}
+    parts = [{**part, 'tiles': ['2_13']}, {**part, 'tiles': ['2_10']}]
+    wanted = runner(tiles(archive, '2_10'))
+    wanted.cfg = Config(
+        {'test_dataloader': {'dataset': {'type': 'ConcatDataset', 'datasets': parts}}}
+    )
+    with pytest.raises(ValueError, match='1 of the 1 training tiles are in the test_dataloader'):
+        HOOKS.build({'type': 'SplitOverlapHook'}).before_train(wanted)
+
+
 def test_test_tiles_that_are_elsewhere_do_not_stop_a_training(archive, tmp_path):
     start(tiles(archive, '2_10'), None, (tmp_path / 'elsewhere', '2_10'))
 

@@ -24,6 +24,30 @@ def test_bands_and_range_are_those_of_the_test_dataset():
     assert options(aux_range=percentiles)['aux_range'] == percentiles
 
 
+def joined(*parts):
+    datasets = [{**DATASET, **part} for part in parts]
+    repeated = {'type': 'RepeatDataset', 'times': 2, 'dataset': datasets[0]}
+    joined = {'type': 'ConcatDataset', 'datasets': [repeated, *datasets[1:]]}
+    return Config({'test_dataloader': {'dataset': joined}})
+
+
+def test_bands_and_range_are_those_of_all_datasets_that_a_test_joins():
+    given = {'img_bands': (4, 1, 2), 'aux_bands': (2,), 'aux_range': (-5.0, 40.0)}
+    assert reading_options(joined(given, {**given, 'data_root': 'elsewhere'})) == given
+    for key, value in (('img_bands', (1, 2, 3)), ('aux_range', 'tile')):
+        with pytest.raises(ValueError, match=f'joins do not agree on {key}, so that'):
+            reading_options(joined(given, {**given, key: value}))
+    with pytest.raises(ValueError, match='is ADE20KDataset, but only'):
+        reading_options(joined(given, {'type': 'ADE20KDataset'}))
+
+
+def test_truth_is_not_guessed_where_joined_datasets_give_classes_other_values(scene):
+    config = joined({}, {'label_values': (4, 3, 2, 1)})
+    assert reading_options(config) == BANDS
+    with pytest.raises(ValueError, match='do not agree on label_values'):
+        read_truth(config, scene['rgb'], scene['aux'])
+
+
 def test_archive_dataset_chooses_its_bands_itself():
     dataset = {'type': 'ISPRSPotsdamDataset', 'tiles': 'test', 'optical': 'rgbir'}
     config = Config({'test_dataloader': {'dataset': dataset}})

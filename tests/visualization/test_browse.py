@@ -52,6 +52,14 @@ def test_the_same_seed_draws_the_same_pictures(data):
         assert a.name == b.name and a.read_bytes() == b.read_bytes()
 
 
+def test_two_folders_in_one_training_are_drawn(data, drawn):
+    config = tiles_config(data)
+    part = config.train_dataloader.dataset
+    config.train_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': [part, part]}
+    assert len(browse(config, data / 'out', num=2)) == 2
+    assert drawn[0].rgb.shape == (40, 48, 3) and drawn[0].aux.shape == (40, 48, 1)
+
+
 def test_validation_samples_are_whole_and_unmasked(data, drawn):
     (path,) = browse(tiles_config(data), data / 'out', num=5, split='val')
     assert path.name == '000_b.png' and not drawn[0].masked.any()

@@ -5,6 +5,7 @@ code 1 if something will hurt. A tile of 6000 x 6000 pixels takes about 5 second
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -37,10 +38,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    drawn: dict[Path, str] = {}  # picture -> optical raster
+
+    def picture_path(tile: CheckedTile) -> Path:
+        source = tile.report.optical.path
+        for number in itertools.count(1):  # tiles of two folders may have one name
+            name = Path(source).stem + (f'_{number}' if number > 1 else '')
+            path = args.pictures / tile.split.replace(', ', '_') / f'{name}.png'
+            if drawn.setdefault(path, source) == source:
+                return path
 
     def draw(tile: CheckedTile, layers: Layers) -> None:
-        stem = Path(tile.report.optical.path).stem
-        path = args.pictures / tile.split.replace(', ', '_') / f'{stem}.png'
+        path = picture_path(tile)
         if tile.palette is None:
             picture = render_panels(rgb=layers['rgb'], aux=layers['aux'])
         else:

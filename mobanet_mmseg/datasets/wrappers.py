@@ -1,0 +1,76 @@
+"""What MMEngine's wrappers hold, datasets joined or repeated, and a window's way through them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from torch.utils.data import ConcatDataset, Dataset
+
+from mobanet_mmseg.tiling.windows import Window
+
+
+class WindowIndex(NamedTuple):
+    """One window of one tile, as a sampler asks a dataset for it.
+
+    Where datasets are joined (``ConcatDataset``) or repeated, the wrappers find a tile by
+    comparing, subtracting and dividing its index, as if that were a number: the window goes along.
+
+    Args:
+        tile: Index of the tile.
+        row: First row, pixels.
+        col: First column, pixels.
+        height: Rows, pixels.
+        width: Columns, pixels.
+    """
+
+    tile: int
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def window(self) -> Window:
+        """The window within its tile."""
+        return Window(*self[1:])
+
+    def __lt__(self, other: object) -> bool:
+        """Compare the tile with a number, and windows with one another."""
+        return self.tile < other if isinstance(other, int) else tuple.__lt__(self, other)
+
+    def __sub__(self, number: int) -> 'WindowIndex':
+        """The same window of an earlier tile."""
+        return self._replace(tile=self.tile - number)
+
+    def __mod__(self, number: int) -> 'WindowIndex':
+        """The same window of the tile that a repeated one is."""
+        return self._replace(tile=self.tile % number)
+
+
+def parts(dataset: Dataset) -> Iterator[Dataset]:
+    """Give the datasets that a dataset joins or repeats, each once; itself if it is no wrapper.
+
+    Args:
+        dataset: Perhaps a wrapper, or wrappers of wrappers.
+    """
+    if isinstance(dataset, ConcatDataset):  # MMEngine's is one
+        for part in dataset.datasets:
+            yield from parts(part)
+    elif isinstance(dataset, RepeatDataset | ClassBalancedDataset):
+        yield from parts(dataset.dataset)
+    else:
+        yield dataset
+
+
+def settings_of_parts(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the settings of the datasets that a config's dataset joins or repeats, or its own.
+
+    Args:
+        settings: The ``dataset`` of a data loader.
+    """
+    inner = settings.get('datasets', [settings['dataset']] if 'dataset' in settings else None)
+    if inner is None:
+        yield settings
+    else:
+        for part in inner:
+            yield from settings_of_parts(part)
