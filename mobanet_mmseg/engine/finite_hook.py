@@ -1,4 +1,4 @@
-"""Stops a training whose numbers are no longer finite, before it spoils its checkpoints."""
+"""Stops a run whose numbers are not finite, before they spoil checkpoints or count as classes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mobanet_mmseg.tiling.sliding_window import find_not_finite
+from mobanet_mmseg.tiling.windows import describe_place
 from mobanet_mmseg.weights.newest import last_checkpoint
 
 SHOWN = 8
@@ -19,11 +22,12 @@ SHOWN = 8
 
 @HOOKS.register_module()
 class FiniteHook(Hook):
-    """Stops a training whose loss, gradient norm or weights are NaN or infinite.
+    """Stops a training whose loss, gradient norm or weights are NaN or infinite, and a test, too.
 
     The loss is looked at in every iteration, where MMEngine has it as a number already, and what
     is saved before it is written: no checkpoint that is saved holds such a number. With loss
-    scaling (AMP), infinite gradients belong to the search for the scale and stop nothing.
+    scaling (AMP), infinite gradients belong to the search for the scale and stop nothing. In
+    validations and tests the logits are looked at, for NaN is no class.
     """
 
     priority = 'LOW'  # after the log has the loss, before a checkpoint is saved
@@ -67,6 +71,27 @@ class FiniteHook(Hook):
         ]
         if wrong:
             self._stop(runner, f'In iteration {runner.iter + 1}, {", ".join(wrong)}')
+
+    def _after_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+        mode: str = 'train',
+    ) -> None:
+        """Look at the logits of a validation or test batch; MMEngine calls it after each."""
+        for sample in outputs or () if mode != 'train' else ():
+            if 'seg_logits' not in sample:  # MMSeg's SegTTAModel keeps none
+                continue
+            spoilt = find_not_finite(sample.seg_logits.data)
+            if spoilt is None:
+                continue
+            rate = ', or lower the learning rate' if mode == 'val' else ''
+            raise FloatingPointError(
+                f'{sample.img_path} gets logits that are not finite (NaN or infinite) in '
+                f'{describe_place(spoilt)}: look at what its rasters hold there{rate}.'
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at everything that is about to be saved.

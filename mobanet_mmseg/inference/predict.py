@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mobanet_mmseg.inference.maps import NODATA, PROBABILITY_1, Maps
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.tiling.sliding_window import Rows, slide
+from mobanet_mmseg.tiling.sliding_window import Predicted, Rows, find_not_finite, slide
 from mobanet_mmseg.tiling.symmetries import Network
-from mobanet_mmseg.tiling.windows import Strip, Tiling, Window, plan_strips
+from mobanet_mmseg.tiling.windows import Strip, Tiling, Window, describe_place, plan_strips
 
 # Of the strip in work, which a wide raster's column blocks are cut for; with 6 classes, 4 channels
 # and windows of 256 pixels that is 6138 columns: a tile of Potsdam is one block.
@@ -70,7 +70,7 @@ def predict_rows(
         The maps of the next rows, one at least.
 
     Raises:
-        ValueError: If a raster is damaged.
+        ValueError: If a raster is damaged, or the network's logits are not finite.
     """
     device = next(model.parameters()).device
     network = window_network(model, amp)
@@ -84,9 +84,30 @@ def predict_rows(
     wanted = {'probabilities': probabilities, 'confidence': confidence}
     with closing(ahead(read())) as rows:
         for done in slide(network, model.out_channels, rows, strips, size, tiling):
+            check_finite(done, source.info.path)
             maps = read_maps(model, done.window, done.logits[0], done.valid, **wanted)
             del done  # the sums of a column block are not kept while the next one's are made
             yield maps
+
+
+def check_finite(done: Predicted, path: str) -> None:
+    """Refuse logits that are NaN or infinite where there is optical data: they are no class.
+
+    Args:
+        done: The logits of one image.
+        path: Its optical raster, for the sentence.
+
+    Raises:
+        ValueError: If there are some.
+    """
+    spoilt = find_not_finite(done.logits[0], done.valid)
+    if spoilt is not None:
+        row, col = done.window.row + spoilt.row, done.window.col + spoilt.col
+        place = describe_place(spoilt._replace(row=row, col=col))
+        raise ValueError(
+            f'{path} gets logits that are not finite (NaN or infinite) in {place}: look at what '
+            'the two rasters hold there, and leave --amp out if it is given.'
+        )
 
 
 def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Network:

@@ -112,6 +112,25 @@ def _slide_block(
             _move_up(total, strips[index + 1].touched.row - top, height)
 
 
+def find_not_finite(logits: Tensor, valid: Tensor | None = None) -> Window | None:
+    """Find logits that are NaN or infinite, which are no class.
+
+    Args:
+        logits: (K, h, w).
+        valid: (h, w) bool in the host's memory, where they count; None is everywhere.
+
+    Returns:
+        The rectangle around them; None where all are finite.
+    """
+    spoilt = ~logits.isfinite().all(dim=0).cpu()
+    if valid is not None:
+        spoilt &= valid
+    if not spoilt.any():
+        return None
+    rows, cols = (spoilt.any(dim=axis).nonzero().ravel().tolist() for axis in (1, 0))
+    return Window(rows[0], cols[0], rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1)
+
+
 def blend_weights(length: int, blend: str | None) -> Tensor:
     """Weigh the pixels along one side of a window; all weights are above 0.
 

@@ -48,6 +48,16 @@ class Window(NamedTuple):
         return slice(self.col, self.right)
 
 
+def describe_place(window: Window) -> str:
+    """Name the rows and columns of a window, in a sentence.
+
+    Args:
+        window: The window.
+    """
+    rows, cols = f'{window.row} to {window.bottom - 1}', f'{window.col} to {window.right - 1}'
+    return f'rows {rows}, columns {cols}, counted from 0'
+
+
 @dataclass(frozen=True)
 class Tiling:
     """How an image is covered with windows.

@@ -41,7 +41,7 @@ def read_checkpoint(source: str | Path) -> dict[str, Any]:
 def check_fit(
     source: str | Path, checkpoint: dict[str, Any], model: nn.Module, advice: str
 ) -> None:
-    """Refuse a checkpoint that does not give a model all its tensors, and no other ones.
+    """Refuse a checkpoint that does not give a model all its tensors, finite, and no other ones.
 
     Args:
         source: Where the checkpoint comes from, for the error.
@@ -51,11 +51,33 @@ def check_fit(
 
     Raises:
         CheckpointError: If it has other classes, another encoder, or tensors that are missing,
-            left over or of another shape.
+            left over, of another shape or not finite.
     """
     mismatch = describe_mismatch(checkpoint, model)
     if mismatch:
         raise CheckpointError(f'{source} does not fit the config: {mismatch}; {advice}.')
+    tensors = checkpoint.get('state_dict', checkpoint)
+    meant = not_finite(model.state_dict())  # such as masks of attention
+    spoilt = [name for name in not_finite(tensors) if name.removeprefix('module.') not in meant]
+    if spoilt:
+        raise CheckpointError(
+            f'{source} holds numbers that are not finite (NaN or infinite) in {len(spoilt)} of its '
+            f'{len(tensors)} tensors: {", ".join(spoilt[:5])}{" ..." if len(spoilt) > 5 else ""}; '
+            'the training that wrote it went wrong: give a checkpoint of before.'
+        )
+
+
+def not_finite(tensors: dict[str, Any]) -> list[str]:
+    """Name the tensors that hold NaN or infinite numbers.
+
+    Args:
+        tensors: By name; what is no tensor is left out.
+    """
+    return [
+        name
+        for name, value in tensors.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
+    ]
 
 
 def describe_mismatch(checkpoint: dict[str, Any], model: nn.Module) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper
+from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from scenes.training import run, write_training
 
@@ -68,6 +69,19 @@ def test_an_infinite_gradient_stops_but_where_the_loss_is_scaled(tmp_path):
         watch(trained(tmp_path, amp, loss=NAN), batch(a=3.0), loss=NAN)
 
 
+@pytest.mark.parametrize('value', [NAN, INF])
+@pytest.mark.parametrize('mode', ['val', 'test'])
+def test_logits_that_are_not_finite_are_no_class(tmp_path, mode, value):
+    logits = torch.zeros(2, 5, 8)
+    sample = SegDataSample(metainfo=dict(img_path='a.tif'), seg_logits=PixelData(data=logits))
+    look = getattr(FiniteHook(), f'after_{mode}_iter')
+    look(trained(tmp_path), 0, None, [sample, SegDataSample()])
+    logits[1, 3, 4:7] = value
+    place = 'rows 3 to 3, columns 4 to 6, counted from 0'
+    with pytest.raises(FloatingPointError, match=rf'^a\.tif gets logits .* in {place}: look'):
+        look(trained(tmp_path), 0, None, [SegDataSample(), sample])
+
+
 @pytest.mark.parametrize(
     ('part', 'content', 'said'),
     [
@@ -90,7 +104,7 @@ def test_a_training_that_diverges_ends_in_a_sentence_and_keeps_its_good_checkpoi
 ):
     folder = write_training(tmp_path)
     options = ['optim_wrapper.optimizer.lr=1e30', 'param_scheduler=[]', 'train_cfg.max_epochs=9']
-    options += ['default_hooks.checkpoint.max_keep_ckpts=1']
+    options += ['default_hooks.checkpoint.max_keep_ckpts=1', 'train_cfg.val_interval=99']
     with pytest.raises(SystemExit, match=r'^error: (In|After) iteration \d.*2_10.*last good'):
         run(monkeypatch, folder, 'train', '--cfg-options', *options)
     (kept,) = (folder / 'work').glob('*.pth')

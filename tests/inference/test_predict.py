@@ -13,11 +13,13 @@ from scenes.prediction import STOCK
 
 from mobanet_mmseg.inference.predict import (
     ahead,
+    check_finite,
     choose_batch_size,
     read_maps,
     window_network,
 )
 from mobanet_mmseg.models.data_preprocessor import select_modality
+from mobanet_mmseg.tiling.sliding_window import Predicted
 from mobanet_mmseg.tiling.windows import Window
 
 
@@ -70,6 +72,19 @@ def test_where_there_is_no_optical_data_every_map_is_nodata(channels):
     for array in maps[1:]:
         assert (array[..., 1, :] == 255).all()
         assert (array[..., 0, :] <= 254).all()
+
+
+@pytest.mark.parametrize('number', [math.nan, math.inf, -math.inf])
+def test_logits_that_are_not_finite_are_refused_with_their_place(number):
+    logits = torch.zeros(1, 2, 5, 8)
+    logits[0, 1, 2:4, 3:7] = number
+    valid = torch.ones(5, 8, dtype=torch.bool)
+    where = r'a\.tif gets .* in rows 102 to 103, columns 13 to 16, counted from 0'
+    for known in (valid, None):
+        with pytest.raises(ValueError, match=where):
+            check_finite(Predicted(Window(100, 10, 5, 8), logits, known), 'a.tif')
+    valid[2:4, 3:7] = False
+    check_finite(Predicted(Window(100, 10, 5, 8), logits, valid), 'a.tif')
 
 
 def test_only_what_is_asked_for_is_given():

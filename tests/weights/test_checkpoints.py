@@ -35,6 +35,23 @@ def test_a_models_own_checkpoint_fits_it_however_it_is_wrapped(model):
     assert describe_mismatch(checkpoint['state_dict'], model) == ''
 
 
+@pytest.mark.parametrize('number', [float('nan'), float('inf'), -float('inf')])
+def test_weights_that_are_not_finite_are_named(model, number):
+    tensors = {name: value.clone() for name, value in model.state_dict().items()}
+    tensors['neck.norms.0.bias'][1] = number
+    said = rf'a\.pth holds numbers .* in 1 of its {len(tensors)} tensors: neck\.norms\.0\.bias; the'
+    with pytest.raises(CheckpointError, match=said):
+        check_fit('a.pth', {'state_dict': tensors}, model, 'do so')
+    parallel = {f'module.{name}': value for name, value in tensors.items()}
+    with pytest.raises(CheckpointError, match=r'tensors: module\.neck'):
+        check_fit('a.pth', parallel, model, 'do so')
+
+
+def test_buffers_that_are_meant_to_be_infinite_are_fine(model):
+    model.register_buffer('mask', torch.tensor([0, -float('inf')]))
+    check_fit('a.pth', {'state_dict': model.state_dict()}, model, 'do so')
+
+
 def test_another_number_of_classes_is_the_only_thing_said(model):
     config = tiny_model()
     for head in (config.decode_head, *config.auxiliary_head):
