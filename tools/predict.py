@@ -36,7 +36,8 @@ from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.trained import read_truth
-from mobanet_mmseg.rasters.windows import read_info, read_window
+from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.windows import read_window
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.visualization.pictures import check_ending, render_panels, save_picture
 

@@ -23,9 +23,10 @@ from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.modalities import Scaling
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.ranges import aux_ranges, band_percentiles
-from mobanet_mmseg.rasters.windows import chunks, read_info, read_window
+from mobanet_mmseg.rasters.windows import chunks, read_window
 from mobanet_mmseg.tiling.windows import Window
 
 OVERVIEW = 1000  # longer side of a reduced tile, pixels

@@ -11,9 +11,10 @@ import numpy as np
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
 from mobanet_mmseg.conversion.labels import Labels
 from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.rasters.files import RasterInfo
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, write_geotiff
 from mobanet_mmseg.rasters.warping import float_type
-from mobanet_mmseg.rasters.windows import RasterInfo, read_with_validity
+from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import write_text
 

@@ -29,20 +29,14 @@ from mobanet_mmseg.conversion.cutting import (
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
-from mobanet_mmseg.rasters.files import close_rasters
+from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
 from mobanet_mmseg.rasters.grids import check_overlap, check_sizes, same_size
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
     float_type,
     value_options,
 )
-from mobanet_mmseg.rasters.windows import (
-    RasterInfo,
-    check_bands,
-    chunks,
-    read_info,
-    read_window,
-)
+from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import check_folder, whole_folder
 

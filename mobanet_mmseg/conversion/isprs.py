@@ -25,17 +25,11 @@ from mobanet_mmseg.datasets.isprs import (
 )
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
-from mobanet_mmseg.rasters.files import close_rasters
+from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, open_geotiffs
 from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
-from mobanet_mmseg.rasters.windows import (
-    RasterInfo,
-    check_bands,
-    chunks,
-    read_info,
-    read_window,
-)
+from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.writing import reporting, write_text
 
 ARCHIVES: dict[str, type[ISPRSArchiveDataset]] = {

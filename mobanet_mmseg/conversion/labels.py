@@ -12,9 +12,9 @@ from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES, Classes
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
+from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import WarpedRaster
-from mobanet_mmseg.rasters.windows import RasterInfo, read_info
 from mobanet_mmseg.tiling.windows import Window
 
 OTHER = 'other'

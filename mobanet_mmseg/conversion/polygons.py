@@ -17,8 +17,8 @@ from rasterio.warp import transform_geom
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.conversion.labels import LabelCodes, refuse_unknown
+from mobanet_mmseg.rasters.files import RasterInfo
 from mobanet_mmseg.rasters.grids import apply, check_crs, check_overlap, extent
-from mobanet_mmseg.rasters.windows import RasterInfo
 from mobanet_mmseg.tiling.windows import Window
 
 GEOJSON = ('.geojson', '.json')

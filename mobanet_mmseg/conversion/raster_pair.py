@@ -26,13 +26,14 @@ from mobanet_mmseg.conversion.dataset_file import dataset_file
 from mobanet_mmseg.conversion.labels import LabelCodes, RasterLabels
 from mobanet_mmseg.conversion.polygons import SUFFIXES, PolygonLabels
 from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
     check_no_alpha,
     value_options,
 )
-from mobanet_mmseg.rasters.windows import RasterInfo, check_bands, read_info
+from mobanet_mmseg.rasters.windows import check_bands
 from mobanet_mmseg.writing import check_folder, whole_folder, write_text
 
 WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}

@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
-from mobanet_mmseg.rasters.windows import read_info, read_mask, read_stack, read_window
+from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.windows import read_mask, read_stack, read_window
 from mobanet_mmseg.tiling.windows import Window
 
 

@@ -16,9 +16,10 @@ from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.datasets.wrappers import WindowIndex
-from mobanet_mmseg.rasters.grids import check_place
+from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
-from mobanet_mmseg.rasters.windows import check_bands, check_sizes, read_info
+from mobanet_mmseg.rasters.windows import check_bands
 
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
 SHOWN = 8  # names in a sentence

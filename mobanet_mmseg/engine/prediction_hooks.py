@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.geotiff import write_labels
-from mobanet_mmseg.rasters.windows import read_info
 from mobanet_mmseg.visualization.pictures import render_panels, sample_name, save_picture
 
 

@@ -19,22 +19,18 @@ from rich.progress import track
 
 from mobanet_mmseg.modalities import Scaling, scale_aux
 from mobanet_mmseg.rasters.files import (
+    RasterInfo,
     close_rasters,
     gdal_settings,
     info_of,
     is_in_memory,
     open_raster,
+    read_info,
 )
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid
 from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
 from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
-from mobanet_mmseg.rasters.windows import (
-    RasterInfo,
-    check_bands,
-    read_info,
-    read_window,
-    read_with_validity,
-)
+from mobanet_mmseg.rasters.windows import check_bands, read_window, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
 QUICK = 25_000_000  # pixels whose range is found within seconds

@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 

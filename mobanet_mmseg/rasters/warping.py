@@ -12,9 +12,8 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
-from mobanet_mmseg.rasters.files import Handle, gdal_settings, open_raster
+from mobanet_mmseg.rasters.files import Handle, RasterInfo, gdal_settings, open_raster
 from mobanet_mmseg.rasters.grids import across_grids, horizontal_crs, lies_on
-from mobanet_mmseg.rasters.windows import RasterInfo
 from mobanet_mmseg.tiling.windows import Window
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster

@@ -25,19 +25,6 @@ from mobanet_mmseg.rasters.files import (
 from mobanet_mmseg.rasters.grids import MAX_EDGE, check_sizes, same_size
 from mobanet_mmseg.tiling.windows import Window
 
-__all__ = [
-    'MAX_EDGE',
-    'RasterInfo',
-    'check_bands',
-    'check_sizes',
-    'chunks',
-    'read_info',
-    'read_mask',
-    'read_stack',
-    'read_window',
-    'read_with_validity',
-]
-
 CHUNK_BYTES = 16_000_000  # of a raster that is read from the top to the bottom
 
 Bands = Sequence[int]

@@ -10,7 +10,7 @@ from scenes.rasters import write_raster
 
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.polygons import PolygonLabels
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.tiling.windows import Window
 
 WHOLE = Window(0, 0, *SHAPE)

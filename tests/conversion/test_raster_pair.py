@@ -29,8 +29,9 @@ from scenes.toy import toy
 
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
-from mobanet_mmseg.rasters.windows import read_info, read_with_validity
+from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
 
