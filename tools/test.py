@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from mmengine.config import Config
 
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
+from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.models.data_preprocessor import select_modality
@@ -90,6 +91,7 @@ def main() -> None:
         hooks.append(dict(type='SavePredictionHook', out_dir=args.out))
     config.custom_hooks = [*config.get('custom_hooks', []), *hooks]
     with ending_in_one_sentence():
+        check_agreement(config, ('test',))
         build_runner(args, config).test()
 
 

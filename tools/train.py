@@ -2,6 +2,7 @@
 
 import argparse
 
+from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 from mobanet_mmseg.engine.runner import SafeRunner
 
@@ -30,6 +31,7 @@ def main() -> None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
     with ending_in_one_sentence():
+        check_agreement(config, ('train', 'val'))
         SafeRunner.from_cfg(config).train()
 
 

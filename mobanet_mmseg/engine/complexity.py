@@ -170,14 +170,25 @@ def count_multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
     Returns:
         Multiply-adds; FLOPs are twice as many.
     """
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run_without_memory(model, shape)
+    return counter.get_total_flops() // 2  # torch counts a multiply-add as two
+
+
+def run_without_memory(model: nn.Module, shape: Sequence[int]) -> None:
+    """Predict one image in shapes alone.
+
+    Args:
+        model: A segmentor on the meta device; its auxiliary heads do not run.
+        shape: (C, H, W) of the image.
+    """
     for module in model.modules():
         if isinstance(module, MultimodalViT):
             module.allow_random_encoder = True  # nothing here has values
     model.eval()
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), _meta_device(), counter:
+    with torch.no_grad(), _meta_device():
         model(torch.empty(1, *shape), mode='tensor')
-    return counter.get_total_flops() // 2  # torch counts a multiply-add as two
 
 
 class _RealSchedules(TorchFunctionMode):

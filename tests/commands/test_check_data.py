@@ -30,7 +30,9 @@ def test_columns_of_the_auxiliary_raster_are_left_out_where_there_is_none(
     data, monkeypatch, capsys
 ):
     prefix = {'img_path': 'rgb', 'seg_map_path': 'labels'}
-    options = ('--pictures', str(data / 'pictures'), '--json', str(data / 'numbers.json'))
+    options = ['--pictures', data / 'pictures', '--json', data / 'numbers.json', '--cfg-options']
+    for key, value in (('mean', '120,120,120'), ('std', '60,60,60'), ('modality_channels', '3,0')):
+        options.append(f'model.data_preprocessor.{key}=[{value}]')
     assert check(data, monkeypatch, *options, data_prefix=prefix) == 0
     printed = capsys.readouterr().out
     assert 'shift' not in printed and 'Auxiliary' not in printed and '0%, 0%' not in printed
@@ -45,6 +47,14 @@ def test_each_bad_tile_is_named_and_the_others_are_measured(data, monkeypatch, c
     printed = capsys.readouterr().out
     assert 'rgb/a.tif is empty (0 bytes)' in printed and 'dsm/b.tif does not exist' in printed
     assert '1 tiles measured: 2 findings will hurt' in printed
+
+
+def test_parts_of_the_config_that_disagree_are_findings(data, monkeypatch, capsys):
+    assert check(data, monkeypatch, '--cfg-options', 'val_dataloader.num_workers=0',
+                 'val_dataloader.persistent_workers=True', train='ac') == 1  # fmt: skip
+    printed = capsys.readouterr().out
+    assert 'config: val_dataloader.persistent_workers=True, but val_dataloader.num_w' in printed
+    assert ': 1 findings will hurt' in printed
 
 
 def test_json_and_pictures_hold_what_was_measured(data, monkeypatch):

@@ -1,10 +1,9 @@
 """A training so small that a test can run it, through the commands that a user types."""
 
-import runpy
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from scenes.commands import run_tool
 from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
 from scenes.toy import toy
@@ -31,5 +30,4 @@ def run(patch, folder, tool, *arguments):
     patch.chdir(folder)
     # the runner lays its config out four times, which takes longer than all the rest
     patch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
-    patch.setattr(sys, 'argv', [f'{tool}.py', 'config.py', *map(str, arguments)])
-    runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'), run_name='__main__')
+    run_tool(patch, f'{tool}.py', 'config.py', *arguments)
