@@ -94,7 +94,7 @@ def main() -> None:
     #    aux_range=(low, high) says. These here are scaled already: they are what the model saw.
     with inferencer.open_pair(args.rgb, args.aux) as pair:
         stack, _ = pair.read()  # (channels, H, W), optical first
-    num_optical = len(inferencer.options['img_bands'])
+    num_optical = len(inferencer.spec.img_bands)
     rgb, aux = np.moveaxis(stack[:num_optical], 0, -1), np.moveaxis(stack[num_optical:], 0, -1)
     again = inferencer(rgb, aux, aux_range=None)
     print(f'arrays and files agree on {np.mean(again.labels == prediction.labels):.1%}')

@@ -293,7 +293,7 @@ def draw(
             if args.label is not None:
                 truth = read_truth(inferencer.model.cfg, info.path, args.label, window)
                 true.append(truth[0, ::step])
-    stack, num_optical = np.stack(rgb), len(inferencer.options['img_bands'])
+    stack, num_optical = np.stack(rgb), len(inferencer.spec.img_bands)
     picture = render_panels(
         rgb=stack[..., :num_optical],
         aux=stack[..., num_optical:],

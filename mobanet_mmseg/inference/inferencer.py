@@ -28,7 +28,8 @@ from mobanet_mmseg.inference.predict import (
     window_network,
 )
 from mobanet_mmseg.inference.reading import Image, PairReader, open_images
-from mobanet_mmseg.inference.trained import load_segmentor, reading_options
+from mobanet_mmseg.inference.trained import load_segmentor, reading_spec
+from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.models.tiled import augment
 from mobanet_mmseg.tiling.windows import Strip, Tiling
@@ -106,7 +107,7 @@ class MultimodalInferencer:
     ) -> None:
         self.model = load_segmentor(config, checkpoint, device, cfg_options)
         self.classes = Classes.of(self.model.dataset_meta)
-        self.options = reading_options(self.model.cfg)
+        self.spec = reading_spec(self.model.cfg)
         self.modality = modality
         if modality != 'both':
             self._select(modality)
@@ -121,14 +122,11 @@ class MultimodalInferencer:
         if batch_size == 'auto':
             network = window_network(self.model, self.amp)
             device = next(self.model.parameters()).device
-            batch_size = choose_batch_size(network, self.num_channels, self.tiling.window, device)
+            batch_size = choose_batch_size(
+                network, self.spec.num_channels, self.tiling.window, device
+            )
         if batch_size is not None:
             self.tiling = replace(self.tiling, batch_size=batch_size)
-
-    @property
-    def num_channels(self) -> int:
-        """Channels of a stacked sample."""
-        return len(self.options['img_bands']) + len(self.options['aux_bands'])
 
     def __call__(
         self,
@@ -156,7 +154,7 @@ class MultimodalInferencer:
             ValueError: If the images do not fit each other or the model.
         """
         self.check_aux(aux)
-        with open_images(rgb, aux, **self._reading(aux_range)) as source:
+        with open_images(rgb, aux, self._reading(aux_range)) as source:
             wanted = {'probabilities': probabilities, 'confidence': confidence}
             rows = self.predict_rows(source, self.plan(source), **wanted)
             labels, shares, certainty = _assemble(rows, (source.info.height, source.info.width))
@@ -227,7 +225,7 @@ class MultimodalInferencer:
             ValueError: If the rasters do not fit each other or the model.
         """
         self.check_aux(aux)
-        return PairReader(rgb, aux, **self._reading(aux_range))
+        return PairReader(rgb, aux, self._reading(aux_range))
 
     def plan(self, source: PairReader) -> list[Strip]:
         """Cover a pair with strips of windows.
@@ -260,7 +258,7 @@ class MultimodalInferencer:
         return predict_rows(self.model, source, strips, self.tiling, amp=self.amp, **wanted)
 
     def _select(self, modality: str) -> None:
-        if self.options['aux_bands']:
+        if self.spec.aux_bands:
             select_modality(self.model, modality)
         elif modality != 'rgb':
             raise ValueError(
@@ -277,7 +275,7 @@ class MultimodalInferencer:
         Raises:
             ValueError: If it is too much or missing.
         """
-        if not self.options['aux_bands']:
+        if not self.spec.aux_bands:
             if aux is not None:
                 raise ValueError(
                     'The model sees the optical image alone (aux_bands=()): leave the auxiliary '
@@ -289,10 +287,10 @@ class MultimodalInferencer:
                 "modality='rgb' (--modality rgb)."
             )
 
-    def _reading(self, aux_range: Any) -> dict[str, Any]:
+    def _reading(self, aux_range: Any) -> StackSpec:
         if isinstance(aux_range, str) and aux_range == 'config':
-            return self.options
-        return {**self.options, 'aux_range': aux_range}
+            return self.spec
+        return replace(self.spec, aux_range=AuxRange.parse(aux_range))
 
 
 def _assemble(

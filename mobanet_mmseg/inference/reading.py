@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -17,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.modalities import Scaling, scale_aux
+from mobanet_mmseg.modalities import Scaling, StackSpec, scale_aux
 from mobanet_mmseg.rasters.files import (
     RasterInfo,
     close_rasters,
@@ -53,12 +54,9 @@ class PairReader(AbstractContextManager):
     Args:
         img_path: Optical raster.
         aux_path: Auxiliary raster on any grid; None for channels of 0.
-        img_bands: Bands of the optical raster, counted from 1, in the order of the channels.
-        aux_bands: Bands of the auxiliary raster, likewise.
-        aux_range: Values that become 0 and 1: ``'tile'`` for the auxiliary raster's own least and
-            greatest, ``('percentile', 1, 99)``, ``(low, high)`` or ``(low, high, clip)`` in its
-            unit, None for values as they are. Where it is warped, ``'tile'`` and percentiles are
-            of the values on the optical raster's grid, which are read once or twice before.
+        spec: Bands that are read, and the values of the auxiliary raster that become 0 and 1. Where
+            it is warped, a range of its own is that of the values on the optical raster's grid,
+            which are read once or twice before.
 
     Attributes:
         info: Header of the optical raster.
@@ -75,15 +73,12 @@ class PairReader(AbstractContextManager):
         self,
         img_path: str | Path,
         aux_path: str | Path | None,
-        *,
-        img_bands: Sequence[int],
-        aux_bands: Sequence[int],
-        aux_range: Any,
+        spec: StackSpec,
     ) -> None:
         self.info = read_info(img_path)
-        check_bands(self.info, img_bands)
-        self.num_channels = len(img_bands) + len(aux_bands)
-        self._img_bands, self._aux_bands = tuple(img_bands), tuple(aux_bands)
+        check_bands(self.info, spec.img_bands)
+        self.num_channels = spec.num_channels
+        self._spec = spec
         self._img = _Chunks(self._read_img, _step(self.info), self.info.height)
         self._aux: _Chunks | None = None
         self._warped: WarpedRaster | None = None
@@ -91,20 +86,20 @@ class PairReader(AbstractContextManager):
         if aux_path is None:
             return
         self._aux_info = read_info(aux_path)
-        check_bands(self._aux_info, aux_bands)
+        check_bands(self._aux_info, spec.aux_bands)
         one_grid = on_one_grid(self._aux_info, self.info)
         if one_grid:
             self._aux = _Chunks(self._read_aux, _step(self._aux_info), self.info.height)
         else:
-            self._warped = _warped(self._aux_info, self.info, self._aux_bands)
+            self._warped = _warped(self._aux_info, self.info, spec.aux_bands)
             self._aux = _Chunks(self._read_warped, self._warped.cell[0], self.info.height)
         if one_grid and not is_in_memory(self._aux_info.path):  # the range is known, as in training
             paths = [self._aux_info.path]
-            (self.scaling,) = aux_ranges(paths, self._aux_bands, aux_range, keep=False)
+            (self.scaling,) = aux_ranges(paths, spec.aux_bands, spec.aux_range, keep=False)
         else:
             name = self._aux_info.path + ('' if one_grid else f' on the grid of {self.info.path}')
             try:
-                self.scaling = find_scaling(self._aux_chunks, name, self._aux_bands, aux_range)
+                self.scaling = find_scaling(self._aux_chunks, name, spec.aux_bands, spec.aux_range)
             finally:
                 self.close()  # the thread that reads the rows opens its own
 
@@ -128,7 +123,7 @@ class PairReader(AbstractContextManager):
             ValueError: If a file is damaged there.
         """
         window = window or Window(0, 0, self.info.height, self.info.width)
-        count = len(self._img_bands)
+        count = len(self._spec.img_bands)
         stack = np.zeros((self.num_channels, window.height, window.width), np.float32)
         valid = np.empty(stack.shape[1:], bool)
         for there, here, (values, mask) in self._img.between(window):
@@ -151,11 +146,13 @@ class PairReader(AbstractContextManager):
             self._warped.close()
 
     def _read_img(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        return read_with_validity(self.info.path, self._img_bands, window)
+        return read_with_validity(self.info.path, self._spec.img_bands, window)
 
     def _read_aux(self, window: Window) -> np.ndarray:
         shape = (self.info.height, self.info.width)
-        return read_window(self._aux_info.path, self._aux_bands, window, shape, nodata_to_nan=True)
+        return read_window(
+            self._aux_info.path, self._spec.aux_bands, window, shape, nodata_to_nan=True
+        )
 
     def _read_warped(self, window: Window) -> np.ndarray:
         values = self._warped.read(window)
@@ -239,22 +236,13 @@ def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRa
 
 
 @contextmanager
-def open_images(
-    rgb: Image,
-    aux: Image | None,
-    *,
-    img_bands: Sequence[int],
-    aux_bands: Sequence[int],
-    aux_range: Any,
-) -> Iterator[PairReader]:
+def open_images(rgb: Image, aux: Image | None, spec: StackSpec) -> Iterator[PairReader]:
     """Open a pair of images of any kind; what is no file is read from GDAL's memory.
 
     Args:
         rgb: Optical image; of an array (H, W, C), a masked one too, all channels are read.
         aux: Auxiliary image, likewise, or an array (H, W); None for one that is 0.
-        img_bands: Bands of an optical raster, counted from 1; as many channels has an array.
-        aux_bands: Bands of an auxiliary raster, likewise.
-        aux_range: As for a ``PairReader``.
+        spec: Bands of rasters, and how many channels an array has; the auxiliary image's range.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -269,17 +257,18 @@ def open_images(
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # arrays have none
-        rgb, img_bands = stack.enter_context(_as_file(rgb, img_bands, 'optical'))
+        rgb, bands = stack.enter_context(_as_file(rgb, spec.img_bands, 'optical'))
+        spec = replace(spec, img_bands=bands)
         if aux is not None:
-            aux, aux_bands = stack.enter_context(_as_file(aux, aux_bands, 'auxiliary'))
-        bands = {'img_bands': img_bands, 'aux_bands': aux_bands}
-        yield stack.enter_context(PairReader(rgb, aux, **bands, aux_range=aux_range))
+            aux, bands = stack.enter_context(_as_file(aux, spec.aux_bands, 'auxiliary'))
+            spec = replace(spec, aux_bands=bands)
+        yield stack.enter_context(PairReader(rgb, aux, spec))
 
 
 @contextmanager
 def _as_file(
-    image: Image, bands: Sequence[int], kind: Literal['optical', 'auxiliary']
-) -> Iterator[tuple[str | Path, Sequence[int]]]:
+    image: Image, bands: tuple[int, ...], kind: Literal['optical', 'auxiliary']
+) -> Iterator[tuple[str | Path, tuple[int, ...]]]:
     """Give the path by which an image is read, and the numbers of its bands."""
     if not isinstance(image, Image):
         raise ValueError(
@@ -298,7 +287,7 @@ def _as_file(
     try:
         with MemoryFile(dirname=f'{kind} image', filename=f'{uuid4().hex}.tif') as memory:
             _write(memory, values, kind, info)
-            yield memory.name, range(1, values.shape[-1] + 1)
+            yield memory.name, tuple(range(1, values.shape[-1] + 1))
     finally:
         close_rasters()  # else they stay in memory
 

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
+from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
@@ -60,23 +61,21 @@ def load_segmentor(
     return model.to(device)
 
 
-def reading_options(config: Config) -> dict[str, Any]:
-    """Say how the test dataset of a config reads its rasters, so that prediction does the same.
+def reading_spec(config: Config) -> StackSpec:
+    """Say what the test dataset of a config reads, so that prediction does the same.
 
     Args:
         config: A config with ``test_dataloader.dataset``.
-
-    Returns:
-        ``img_bands``, ``aux_bands`` and ``aux_range``.
 
     Raises:
         ValueError: If the config has no test dataset, or one of another kind.
     """
     datasets = _test_datasets(config)
-    return {
-        key: _agreed(config, key, [getattr(dataset, key) for dataset in datasets])
+    img_bands, aux_bands, aux_range = (
+        _agreed(config, key, [getattr(dataset, key) for dataset in datasets])
         for key in ('img_bands', 'aux_bands', 'aux_range')
-    }
+    )
+    return StackSpec(tuple(img_bands), tuple(aux_bands), AuxRange.parse(aux_range))
 
 
 def read_truth(

@@ -15,6 +15,7 @@ from scenes.rasters import random_tile, write_raster
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.inference import reading
 from mobanet_mmseg.inference.reading import PairReader, _path_of, open_images
+from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.rasters import warping
 from mobanet_mmseg.rasters import windows as rasters
 from mobanet_mmseg.rasters.files import _handles
@@ -49,9 +50,13 @@ def heights(tmp_path, pixels=None, **profile):
     return write_raster(tmp_path / 'dsm.tif', pixels, **{'transform': place(), **profile})
 
 
+def pair_of(img, aux, *, img_bands, aux_bands, aux_range):
+    return PairReader(img, aux, StackSpec(img_bands, aux_bands, AuxRange.parse(aux_range)))
+
+
 def read_all(img, aux, step=None, **settings):
     """All rows, in pieces of a height or at once."""
-    with PairReader(img, aux, **settings) as reader:
+    with pair_of(img, aux, **settings) as reader:
         height = reader.info.height
         rows = range(0, height, step or height)
         parts = [read_rows(reader, row, min(row + (step or height), height)) for row in rows]
@@ -176,7 +181,7 @@ def test_masks_and_alpha_tell_validity(tmp_path, kind):
 def test_without_an_auxiliary_raster_its_channels_are_zero(tmp_path):
     img = optical(tmp_path)
     settings = {'img_bands': (1, 2, 3), 'aux_bands': (1, 2), 'aux_range': 'tile'}
-    with PairReader(img, None, **settings) as reader:
+    with pair_of(img, None, **settings) as reader:
         assert reader.num_channels == 5
         assert (reader.info.height, reader.info.width) == SHAPE
         stack, valid = read_rows(reader, 3, 9)
@@ -353,7 +358,7 @@ def test_heights_with_a_vertical_reference_are_warped_as_they_are(tmp_path):
 
 def refused(img, aux, error=ValueError, **settings):
     with pytest.raises(error) as raised:
-        PairReader(img, aux, **{**FIXED, **settings})
+        pair_of(img, aux, **{**FIXED, **settings})
     assert '\n' not in str(raised.value)
     return str(raised.value)
 
@@ -424,7 +429,7 @@ def test_a_damaged_block_is_told_when_its_rows_are_read(tmp_path, monkeypatch, n
     content = bytearray(path.read_bytes())
     content[start : start + length] = b'\xff' * length
     path.write_bytes(content)
-    with PairReader(img, dsm, **FIXED) as reader:
+    with pair_of(img, dsm, **FIXED) as reader:
         if cell == 1:
             read_rows(reader, 0, 16)
         with pytest.raises(ValueError, match=rf'{name}\.tif is damaged .* download it again'):
@@ -436,7 +441,7 @@ def test_a_thread_reads_what_another_opened_and_a_third_closes(tmp_path, cell):
     img = optical(tmp_path)
     dsm = heights(tmp_path, transform=place(0, 0, cell))
     expected, _ = read_all(img, dsm, **BANDS, aux_range='tile')
-    reader, found = PairReader(img, dsm, **BANDS, aux_range='tile'), []
+    reader, found = pair_of(img, dsm, **BANDS, aux_range='tile'), []
     thread = threading.Thread(target=lambda: found.append(read_rows(reader, 0, 37)[0]))
     thread.start()
     thread.join()
@@ -466,7 +471,7 @@ def test_each_pixel_is_read_once(tmp_path, monkeypatch, step, cell):
     monkeypatch.setattr(
         rasters, '_read', count(rasters._read, lambda handle: handle.info.path.split('/')[-1])
     )
-    with PairReader(img, dsm, **FIXED) as reader:
+    with pair_of(img, dsm, **FIXED) as reader:
         if reader._warped is not None:
             vrt_read = WarpedVRT.read
 
@@ -492,7 +497,7 @@ def test_memory_is_that_of_rows(tmp_path, cell):
     dsm = write_raster(tmp_path / 'dsm.tif', rows, transform=place(0, 0, cell), **tiles)
     del pixels, rows
     tracemalloc.start()
-    with PairReader(img, dsm, **{**FIXED, 'img_bands': (1, 2, 3)}) as reader:
+    with pair_of(img, dsm, **{**FIXED, 'img_bands': (1, 2, 3)}) as reader:
         for row in range(0, 2000, 100):
             read_rows(reader, row, row + 100)
     peak = tracemalloc.get_traced_memory()[1]
@@ -515,7 +520,7 @@ def test_a_much_finer_raster_is_warped_in_smaller_cells_to_the_same_values(tmp_p
 def test_columns_are_those_of_the_whole_rows(tmp_path, monkeypatch, cell):
     monkeypatch.setattr(warping, 'CELL', (8, 16))  # whose edges lie within the columns
     img, dsm = optical(tmp_path), heights(tmp_path, transform=place(0, 0, cell))
-    with PairReader(img, dsm, **BANDS, aux_range='tile') as reader:
+    with pair_of(img, dsm, **BANDS, aux_range='tile') as reader:
         whole, whole_valid = reader.read()
         for window in (Window(3, 7, 27, 34), Window(0, 16, 37, 16), Window(30, 50, 7, 3)):
             part, valid = reader.read(window)
@@ -524,7 +529,7 @@ def test_columns_are_those_of_the_whole_rows(tmp_path, monkeypatch, cell):
 
 
 def test_the_optical_raster_alone_is_its_bands(tmp_path):
-    with PairReader(optical(tmp_path), None, **{**FIXED, 'aux_bands': ()}) as reader:
+    with pair_of(optical(tmp_path), None, **{**FIXED, 'aux_bands': ()}) as reader:
         stack, _ = reader.read()
     np.testing.assert_array_equal(stack, np.moveaxis(random_tile(SHAPE)[0], -1, 0)[[2, 0]])
 
@@ -545,7 +550,8 @@ COUNTS = {'img_bands': (1, 2, 3), 'aux_bands': (1,)}
 
 
 def read_images(rgb, aux, aux_range=(0, 10), **bands):
-    with open_images(rgb, aux, **{**COUNTS, **bands}, aux_range=aux_range) as reader:
+    spec = StackSpec(**{**COUNTS, **bands}, aux_range=AuxRange.parse(aux_range))
+    with open_images(rgb, aux, spec) as reader:
         return reader.read()
 
 
@@ -576,7 +582,7 @@ def test_any_range_scales_an_array_as_it_scales_the_file(tmp_path, aux_range):
         write_raster(tmp_path / 'rgb.tif', rgb),
         write_raster(tmp_path / 'aux.tif', heights, nodata=-9999),
     )
-    with PairReader(*paths, **COUNTS, aux_range=aux_range) as reader:
+    with pair_of(*paths, **COUNTS, aux_range=aux_range) as reader:
         expected, valid = reader.read()
     masked = np.ma.masked_equal(heights, -9999)
     missing = np.where(heights == -9999, np.nan, heights)

@@ -3,25 +3,26 @@ import pytest
 import rasterio
 import torch
 from mmengine.config import Config
-from scenes.prediction import BANDS, DATASET, META, PALETTE
+from scenes.prediction import DATASET, META, PALETTE
 
 from mobanet_mmseg.inference.trained import (
     _find_device,
     load_segmentor,
     read_truth,
-    reading_options,
+    reading_spec,
 )
+from mobanet_mmseg.modalities import AuxRange, StackSpec
 
 
 def test_bands_and_range_are_those_of_the_test_dataset():
-    def options(**dataset):
-        return reading_options(Config({'test_dataloader': {'dataset': {**DATASET, **dataset}}}))
+    def spec(**dataset):
+        return reading_spec(Config({'test_dataloader': {'dataset': {**DATASET, **dataset}}}))
 
-    assert options() == BANDS
-    given = {'img_bands': (4, 1, 2), 'aux_bands': (2,), 'aux_range': (-5.0, 40.0)}
-    assert options(**given) == given
-    percentiles = ('percentile', 1, 99)
-    assert options(aux_range=percentiles)['aux_range'] == percentiles
+    assert spec() == StackSpec((1, 2, 3), (1,), AuxRange('tile'))
+    given = spec(img_bands=(4, 1, 2), aux_bands=(2,), aux_range=(-5.0, 40.0))
+    assert given == StackSpec((4, 1, 2), (2,), AuxRange.parse((-5.0, 40.0)))
+    percentiles = spec(aux_range=('percentile', 1, 99)).aux_range
+    assert (percentiles.kind, percentiles.percentages) == ('percentile', (1, 99))
 
 
 def joined(*parts):
@@ -33,17 +34,18 @@ def joined(*parts):
 
 def test_bands_and_range_are_those_of_all_datasets_that_a_test_joins():
     given = {'img_bands': (4, 1, 2), 'aux_bands': (2,), 'aux_range': (-5.0, 40.0)}
-    assert reading_options(joined(given, {**given, 'data_root': 'elsewhere'})) == given
+    spec = reading_spec(joined(given, {**given, 'data_root': 'elsewhere'}))
+    assert spec == StackSpec((4, 1, 2), (2,), AuxRange.parse((-5.0, 40.0)))
     for key, value in (('img_bands', (1, 2, 3)), ('aux_range', 'tile')):
         with pytest.raises(ValueError, match=f'joins do not agree on {key}, so that'):
-            reading_options(joined(given, {**given, key: value}))
+            reading_spec(joined(given, {**given, key: value}))
     with pytest.raises(ValueError, match='is ADE20KDataset, but only'):
-        reading_options(joined(given, {'type': 'ADE20KDataset'}))
+        reading_spec(joined(given, {'type': 'ADE20KDataset'}))
 
 
 def test_truth_is_not_guessed_where_joined_datasets_give_classes_other_values(scene):
     config = joined({}, {'label_values': (4, 3, 2, 1)})
-    assert reading_options(config) == BANDS
+    assert reading_spec(config) == StackSpec((1, 2, 3), (1,), AuxRange('tile'))
     with pytest.raises(ValueError, match='do not agree on label_values'):
         read_truth(config, scene['rgb'], scene['aux'])
 
@@ -51,7 +53,7 @@ def test_truth_is_not_guessed_where_joined_datasets_give_classes_other_values(sc
 def test_archive_dataset_chooses_its_bands_itself():
     dataset = {'type': 'ISPRSPotsdamDataset', 'tiles': 'test', 'optical': 'rgbir'}
     config = Config({'test_dataloader': {'dataset': dataset}})
-    assert reading_options(config)['img_bands'] == (1, 2, 3, 4)
+    assert reading_spec(config).img_bands == (1, 2, 3, 4)
 
 
 def test_config_without_such_a_dataset_is_refused():
@@ -60,7 +62,7 @@ def test_config_without_such_a_dataset_is_refused():
         ({'test_dataloader': {'dataset': {'type': 'ADE20KDataset'}}}, 'ADE20KDataset'),
     ):
         with pytest.raises(ValueError, match=f'is {found}, but only a MultimodalSegDataset'):
-            reading_options(Config(content))
+            reading_spec(Config(content))
 
 
 def test_truth_is_read_from_colours_and_from_indices(scene, tmp_path):

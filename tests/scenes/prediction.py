@@ -18,7 +18,6 @@ PALETTE = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
 META = {'classes': CLASSES, 'palette': PALETTE}
 UTM = CRS.from_epsg(32633)
 ROTATED = Affine(0.04, 0.03, 368000, 0.03, -0.04, 5808000)
-BANDS = {'img_bands': (1, 2, 3), 'aux_bands': (1,), 'aux_range': 'tile'}
 DATASET = {'type': 'MultimodalSegDataset', 'data_root': 'nowhere', 'metainfo': META}
 
 STOCK = dict(
