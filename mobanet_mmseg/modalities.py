@@ -67,8 +67,8 @@ class AuxRange:
                 low, high, *clip = value
                 return cls('fixed', scaling=Scaling(_limit(low), _limit(high), *clip))
         raise ValueError(
-            f"Got aux_range={value!r}: give 'tile', a pair (low, high) in the unit of the "
-            "auxiliary raster, ('percentile', 1, 99), or None."
+            f"Got aux_range={value!r}: give 'tile', a pair (low, high) of finite numbers in the "
+            "unit of the auxiliary raster, ('percentile', 1, 99), or None."
         )
 
 
@@ -168,7 +168,8 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _percentages(value: Sequence[Any]) -> tuple[float, float]:
-    if len(value) != 3 or not 0 <= value[1] < value[2] <= 100:
+    numbers = len(value) == 3 and _are_numbers(*value[1:]) and not np.ndim(value[1:]) > 1
+    if not numbers or not 0 <= value[1] < value[2] <= 100:
         raise ValueError(
             f'Got aux_range={tuple(value)!r}: give two percentages of 0..100, the lesser '
             "first: ('percentile', 1, 99)."
@@ -177,12 +178,20 @@ def _percentages(value: Sequence[Any]) -> tuple[float, float]:
 
 
 def _is_interval(value: Sequence[Any]) -> bool:
-    """Whether a value is (low, high) or (low, high, clip), low below high."""
-    if len(value) == 3 and not isinstance(value[2], bool):
+    """Whether a value is (low, high) or (low, high, clip), low below high and both finite."""
+    if (len(value) == 3 and not isinstance(value[2], bool)) or not _are_numbers(*value[:2]):
         return False
-    limits = [np.asarray(limit) for limit in value[:2]]
-    numeric = all(np.issubdtype(limit.dtype, np.number) for limit in limits)
-    return numeric and bool(np.all(np.less(*limits)))
+    low, high = map(np.asarray, value[:2])
+    return max(low.ndim, high.ndim) < 2 and bool(np.all(low < high))
+
+
+def _are_numbers(*values: Any) -> bool:
+    """Whether values are finite real numbers, or lists of them that fit each other."""
+    try:
+        numbers = np.asarray(np.broadcast_arrays(*values))
+    except ValueError:  # of several lengths
+        return False
+    return numbers.dtype.kind in 'iuf' and bool(np.isfinite(numbers).all())
 
 
 def _limit(value: Any) -> Limit:

@@ -66,7 +66,24 @@ def test_a_range_is_what_the_config_says():
 
 @pytest.mark.parametrize(
     'value',
-    ['tiles', (3, 3), (5, 1), ('a', 'b'), (1, 2, 3), ('percentile', 50), ('percentile', 99, 1), 7],
+    [
+        'tiles',
+        (3, 3),
+        (5, 1),
+        ('a', 'b'),
+        (1, 2, 3),
+        ('percentile', 50),
+        ('percentile', 99, 1),
+        7,
+        (0, float('inf')),
+        (float('nan'), 1),
+        ([0, float('-inf')], 5),
+        ([0, 1], [2, 3, 4]),
+        (0j, 1),
+        (None, 1),
+        ('percentile', '1', '99'),
+        ('percentile', float('nan'), 99),
+    ],
 )
 def test_what_is_no_range_is_refused(value):
     with pytest.raises(ValueError, match='aux_range='):

@@ -7,6 +7,7 @@ number.
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +57,24 @@ class RasterInfo:
     @property
     def dtype(self) -> str:
         """Name of numpy's type that holds the values of all bands."""
-        return np.result_type(*self.dtypes).name
+        return self.dtype_of(range(1, self.count + 1))
+
+    def dtype_of(self, bands: Sequence[int]) -> str:
+        """Name numpy's type that holds the values of some bands.
+
+        Args:
+            bands: Their numbers, counted from 1.
+        """
+        return np.result_type(*(self.dtypes[band - 1] for band in bands)).name
+
+    def common_nodata(self, bands: Sequence[int]) -> float | None:
+        """Give the nodata value that all of some bands have; None where they have no common one.
+
+        Args:
+            bands: Their numbers, counted from 1.
+        """
+        values = {repr(self.nodata[band - 1]): self.nodata[band - 1] for band in bands}
+        return values.popitem()[1] if len(values) == 1 else None
 
     @property
     def data_bands(self) -> tuple[int, ...]:
@@ -156,7 +174,7 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         height=dataset.height,
         width=dataset.width,
         count=dataset.count,
-        dtypes=dataset.dtypes,
+        dtypes=_dtypes(dataset),
         crs=dataset.crs,
         transform=dataset.transform,
         nodata=dataset.nodatavals,
@@ -166,6 +184,11 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
             if meaning == ColorInterp.alpha
         ),
     )
+
+
+def _dtypes(dataset: DatasetReader) -> tuple[str, ...]:
+    """Name numpy's type of each band, which has none of GDAL's complex integers."""
+    return tuple('complex64' if name == 'complex_int16' else name for name in dataset.dtypes)
 
 
 def close_rasters() -> None:
@@ -239,7 +262,7 @@ def _holds_its_pixels(dataset: DatasetReader, size: int) -> bool:
             f'{dataset.name} is truncated: it has {size} bytes where its pixels reach to byte '
             f'{end}; copy or download it again.'
         )
-    pixels = dataset.height * dataset.width * sum(np.dtype(t).itemsize for t in dataset.dtypes)
+    pixels = dataset.height * dataset.width * sum(np.dtype(t).itemsize for t in _dtypes(dataset))
     return dataset.compression is not None or size >= pixels
 
 

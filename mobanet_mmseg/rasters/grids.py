@@ -7,6 +7,7 @@ import json
 import math
 
 import numpy as np
+from rasterio._err import CPLE_BaseError  # what warp.transform lets through
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.transform import Affine, from_bounds
@@ -65,6 +66,9 @@ def find_misplacement(info: RasterInfo, reference: RasterInfo) -> str | None:
     crs, other = horizontal_crs(info.crs), horizontal_crs(reference.crs)
     if crs is not None and other is not None and crs != other:
         return f'{info.path} is in {crs_name(crs)} and {reference.path} in {crs_name(other)}'
+    for each in (info, reference):
+        if not is_invertible(each.transform):
+            return _without_size(each)
     offset = max_offset(info, reference)
     if offset is not None and offset > MAX_OFFSET + SLACK:
         return (
@@ -249,19 +253,36 @@ def across_grids(
         rows: Rows, likewise.
 
     Raises:
-        ValueError: If the CRS of one cannot be brought to the other's.
+        ValueError: If the CRS of one cannot be brought to the other's, or pixels have no size.
     """
+    for each in (info, other):
+        if not is_invertible(each.transform):
+            raise ValueError(f'{_without_size(each)}: correct it (gdal_edit -a_ullr).')
     xs, ys = apply(info.transform, cols, rows)
     crs, other_crs = horizontal_crs(info.crs), horizontal_crs(other.crs)
     if crs != other_crs:
         try:
             xs, ys = map(np.array, transform_points(crs, other_crs, xs, ys))
-        except (CRSError, RasterioError) as error:
+        except (CRSError, RasterioError, CPLE_BaseError) as error:
+            said = str(error).split(' from ')[0]  # PROJ goes on with both as pages of JSON
             raise ValueError(
                 f'{info.path} cannot be brought from {crs_name(crs)} to {crs_name(other_crs)} of '
-                f'{other.path} ({error}): correct the CRS of one.'
+                f'{other.path} ({said}): correct the CRS of one.'
             ) from error
     return apply(~other.transform, xs, ys)
+
+
+def is_invertible(transform: Affine) -> bool:
+    """Whether pixels have a size, so that a place says in which of them it lies.
+
+    Args:
+        transform: From (col, row) to coordinates.
+    """
+    return all(map(math.isfinite, transform[:6])) and abs(transform.determinant) > 0
+
+
+def _without_size(info: RasterInfo) -> str:
+    return f'{info.path} states pixels without a size (transform {tuple(info.transform.to_gdal())})'
 
 
 def apply(

@@ -4,8 +4,10 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.writing import write_text
 
 STATISTICS_FILE = 'aux_statistics.json'
+MAX_STATISTICS = 100_000_000  # bytes: a larger file is not ours
 HALF = 1 << 16  # a key of 32 bits is counted by its upper half, then by its lower
 
 Chunks = Callable[[], Iterable[np.ndarray]]  # reads (h, w, bands) from the first on, at each call
@@ -181,10 +184,27 @@ def _fingerprint(path: str) -> dict[str, Any]:
 
 def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
     """Whether an entry is of the raster as it is now, and knows the percentages."""
-    return (
-        isinstance(entry, dict)
-        and _fingerprint(path).items() <= entry.items()
-        and {f'{percentage:g}' for percentage in percentages} <= {*entry.get('percentiles', ())}
+    if not isinstance(entry, dict):
+        return False
+    now = _fingerprint(path)
+    known = entry.get('percentiles', {})
+    if {key: entry.get(key) for key in now} != now or not isinstance(known, dict):
+        return False
+    limits = [known.get(f'{percentage:g}') for percentage in sorted(percentages)]
+    return _are_limits(entry.get('min'), entry.get('max'), count := read_info(path).count) and all(
+        _are_limits(low, high, count) for low, high in pairwise(limits)
+    )
+
+
+def _are_limits(low: Any, high: Any, count: int) -> bool:
+    """Whether stored values may be the limits of so many bands; both None where one has none."""
+    if not all(isinstance(limit, list) and len(limit) == count for limit in (low, high)):
+        return False
+    most = sys.float_info.max  # an integer of hundreds of digits is no number here
+    return all(
+        pair == (None, None)
+        or ({*map(type, pair)} <= {int, float} and -most <= pair[0] <= pair[1] <= most)
+        for pair in zip(low, high, strict=True)
     )
 
 
@@ -229,9 +249,12 @@ def _scaling(
 
 def _load(folder: Path) -> dict[str, Any]:
     """A folder's stored entries; a file that is missing or corrupt holds none."""
+    path = folder / STATISTICS_FILE
     try:
-        stored = json.loads((folder / STATISTICS_FILE).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+        if not path.is_file() or path.stat().st_size > MAX_STATISTICS:
+            return {}
+        stored = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):
         return {}
     return stored if isinstance(stored, dict) else {}
 

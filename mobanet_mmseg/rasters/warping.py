@@ -13,7 +13,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from mobanet_mmseg.rasters.files import Handle, RasterInfo, gdal_settings, open_raster
-from mobanet_mmseg.rasters.grids import across_grids, horizontal_crs, lies_on
+from mobanet_mmseg.rasters.grids import across_grids, crs_name, horizontal_crs, lies_on
 from mobanet_mmseg.tiling.windows import Window
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
@@ -198,6 +198,11 @@ def _source_pixels(info: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
     cols = grid.width / 2 + np.array([0, 1, 0])  # there, a column on, a row on
     rows = grid.height / 2 + np.array([0, 0, 1])
     cols, rows = across_grids(grid, info, cols, rows)
+    if not np.isfinite([cols, rows]).all():
+        raise ValueError(
+            f'The middle of {grid.path} lies where {crs_name(info.crs)} of {info.path} has no '
+            'coordinates: correct the CRS or the transform of one.'
+        )
     return tuple(float(np.hypot(*(axis[1:] - axis[0]))) for axis in (cols, rows))
 
 

@@ -208,9 +208,10 @@ def check_bands(info: RasterInfo, bands: Bands) -> None:
             'that it has, counted from 1 (img_bands and aux_bands of the dataset), or give the '
             'right file.'
         )
-    if info.dtype.startswith('complex'):
+    dtype = info.dtype_of(bands)
+    if dtype.startswith('complex'):
         raise ValueError(
-            f'{info.path} holds {info.dtype} numbers where real ones are expected: give the '
+            f'{info.path} holds {dtype} numbers where real ones are expected: give the '
             'amplitude, in decibels for SAR.'
         )
 

@@ -7,6 +7,7 @@ from scenes.rasters import random_tile, write_raster
 
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import (
+    across_grids,
     bounds_of,
     check_crs,
     check_overlap,
@@ -169,6 +170,38 @@ def test_a_crs_that_only_one_has_is_missed():
         check_crs(nowhere, GRID)
     with pytest.raises(ValueError, match='cannot be brought from no CRS to EPSG:32633 of a.tif'):
         check_overlap(GRID, nowhere)
+
+
+@pytest.mark.parametrize(
+    'crs',
+    [
+        'IAU_2015:30100',  # the Moon
+        '+proj=eqc +a=1737400 +b=1737400 +units=m',
+        'ESRI:104903',
+        'EPSG:5703',  # heights alone
+        '+proj=geos +h=35785831 +sweep=y',  # whose disc ends before
+    ],
+)
+def test_a_crs_that_proj_cannot_relate_is_named(crs):
+    other = header((1, 0, 5e7, 0, -1, 5e7), crs=crs)
+    said = 'a.tif cannot be brought from .* to .* of a.tif'
+    with pytest.raises(ValueError, match=said) as error:
+        across_grids(other, GRID, np.array([0, 1]), np.array([0, 1]))
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [(0, 0, 500_000, 0, -1, 5e6), (1, 1, 0, 1, 1, 0), (0,) * 6, (float('nan'), 0, 0, 0, -1, 0)],
+)
+def test_pixels_without_a_size_are_refused(transform):
+    flat = header(transform)
+    said = 'a.tif states pixels without a size'
+    for pair in ((flat, GRID), (GRID, flat)):
+        for call in (check_place, check_overlap, lies_on):
+            with pytest.raises(ValueError, match=said):
+                call(*pair)
+        assert not on_one_grid(*pair)
 
 
 @pytest.mark.parametrize('folder', ['dsm', 'labels'])

@@ -261,3 +261,39 @@ def test_a_raster_whose_percentiles_are_one_value_is_refused(tmp_path):
 def test_other_percentiles_are_refused(aux_range):
     with pytest.raises(ValueError, match=r"\('percentile', 1, 99\)"):
         aux_ranges([], (1,), aux_range)
+
+
+ENTRY = {'min': [31.5], 'max': [60.25]}
+
+
+@pytest.mark.parametrize(
+    'forged',
+    [
+        {'min': ['a']},
+        {'min': 31.5},
+        {'min': [float('nan')]},
+        {'max': [float('inf')]},
+        {'max': [10**400]},
+        {'max': [60.25, 61]},
+        {'min': [True]},
+        {'min': [70]},
+        {'min': [None]},
+        {'percentiles': 5},
+        {'percentiles': {'0': [1], '100': [[2]]}},
+        {'percentiles': {'0': 1, '100': 2}},
+    ],
+)
+@pytest.mark.parametrize('aux_range', ['tile', ('percentile', 0, 100)])
+def test_an_entry_that_cannot_be_ours_is_computed_again(tmp_path, forged, aux_range):
+    path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
+    entry = ranges._fingerprint(str(path)) | ENTRY | forged
+    (tmp_path / STATISTICS_FILE).write_text(json.dumps({'a.tif': entry}))
+    (found,) = aux_ranges([path], (1,), aux_range)
+    assert found[:2] == OF_HEIGHTS[:2]
+
+
+@pytest.mark.parametrize('content', ['[' * 100_000, '{"a.tif": ' + '[' * 50_000, '9' * 5000])
+def test_a_file_that_json_cannot_read_is_computed_again(tmp_path, content):
+    path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
+    (tmp_path / STATISTICS_FILE).write_text(content)
+    assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS]

@@ -385,6 +385,13 @@ def test_complex_numbers_are_refused(tmp_path):
         read_window(path, (1,))
 
 
+def test_complex_integers_are_refused(tmp_path):
+    path = write_raster(tmp_path / 'sar.tif', np.ones((2, 3), np.complex64), dtype='complex_int16')
+    with pytest.raises(ValueError, match=r'sar\.tif holds complex64 numbers'):
+        read_window(path, (1,))
+    assert len(list(chunks(read_info(path)))) == 1
+
+
 @pytest.mark.parametrize('window', [(-1, 0, 5, 5), (33, 0, 5, 5), (0, 50, 5, 5), (0, 0, 0, 5)])
 def test_a_window_that_leaves_the_raster_is_refused(tmp_path, window):
     path = write_raster(tmp_path / 'a.tif', random_tile(SHAPE)[0])
