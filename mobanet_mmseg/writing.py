@@ -2,8 +2,7 @@
 
 import glob
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -123,15 +122,21 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
         ValueError: If an output is an input, or a folder that holds one.
     """
     written = {_identity(Path(output)): output for output in outputs if output is not None}
-    for name in inputs:
+    written.pop(None, None)  # what is new replaces nothing
+    for name in inputs if written else ():
         path = Path(name).absolute()
         for place in (path, *path.parents, *path.resolve().parents):  # the folders that it lies in
             identity = _identity(place)
-            if identity is not None and identity in written:
+            if identity not in written:
+                continue
+            if place.is_dir():
                 raise ValueError(
-                    f'{written[identity]} would be written over {name}, which is read: give '
-                    'another place, or another name.'
+                    f'{name} lies in {written[identity]}, which is written: give another folder.'
                 )
+            raise ValueError(
+                f'{written[identity]} would be written over {name}, which is read: give another '
+                'folder, or another name.'
+            )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -141,67 +146,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return stat.st_dev, stat.st_ino
-
-
-def check_folder(path: Path, written: Set[str], mark: str, overwrite: bool) -> None:
-    """Refuse a folder that holds something else than what is written into it.
-
-    Args:
-        path: Folder to write, which need not exist.
-        written: Names of all that a conversion writes into it.
-        mark: The one of them by which an earlier conversion is known.
-        overwrite: Whether an earlier conversion is replaced.
-
-    Raises:
-        OSError: If the place cannot be looked at.
-        ValueError: If something would be lost.
-    """
-    with reporting(path):
-        if path.exists() and not path.is_dir():
-            raise ValueError(
-                f'{path} is a file where a folder is to be written: give another place.'
-            )
-        found = {item.name for item in path.iterdir()} if path.is_dir() else set()
-    if found and not overwrite:
-        raise ValueError(f'{path} is not empty: give --overwrite, or another folder.')
-    if found and mark not in found:
-        raise ValueError(f'{path} holds no earlier conversion to overwrite: give another folder.')
-    if found - written:
-        raise ValueError(
-            f'{path} holds {sorted(found - written)} besides an earlier conversion: move that '
-            'away, or give another folder.'
-        )
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a hidden folder beside another one, whose name it takes at the end of the block.
-
-    On an error nothing stays of it, and an older folder is as it was. Errors of the block itself
-    pass as they are.
-
-    Args:
-        path: Folder to write; an existing one is replaced, see :func:`check_folder`.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    folder, old = (path.with_name(f'.{path.name}.{end}') for end in ('part', 'old'))
-    try:
-        with reporting(path):
-            for leftover in (folder, old):
-                shutil.rmtree(leftover, ignore_errors=True)
-            folder.mkdir(parents=True)
-        yield folder
-        with reporting(path):
-            if path.exists():
-                path.replace(old)
-            try:
-                folder.replace(path)
-            except OSError:
-                if old.exists():
-                    old.replace(path)
-                raise
-    finally:
-        for leftover in (folder, old):
-            shutil.rmtree(leftover, ignore_errors=True)

@@ -14,7 +14,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
     {'classes', 'writing'},
-    {'compat', 'modalities', 'tiling', 'weights'},
+    {'compat', 'folders', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},

@@ -4,12 +4,10 @@ import pytest
 from scenes.limits import no_root, short_disk
 
 from mobanet_mmseg.writing import (
-    check_folder,
     check_outputs,
     hidden_part,
     reporting,
     whole_file,
-    whole_folder,
     write_text,
 )
 
@@ -97,64 +95,6 @@ def test_a_place_without_permission_is_named(tmp_path):
         tmp_path.chmod(0o700)
 
 
-def test_a_folder_gets_its_name_at_the_end_and_replaces_the_old_one(tmp_path):
-    out = tmp_path / 'a' / 'out'
-    for content in ('old', 'new'):
-        with whole_folder(out) as folder:
-            (folder / content).touch()
-            assert folder.parent == out.parent and folder.name == '.out.part'
-        assert names(out) == [content] and names(out.parent) == ['out']
-
-
-def test_an_error_leaves_the_old_folder(tmp_path):
-    with whole_folder(tmp_path / 'out') as folder:
-        (folder / 'old').touch()
-    with pytest.raises(KeyError), whole_folder(tmp_path / 'out') as folder:
-        (folder / 'new').touch()
-        raise KeyError
-    assert names(tmp_path) == ['out'] and names(tmp_path / 'out') == ['old']
-
-
-def test_a_folder_in_a_place_without_permission_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        with (
-            no_root(),
-            pytest.raises(OSError, match='out could not be written .*[Pp]ermission'),
-            whole_folder(tmp_path / 'out'),
-        ):
-            pytest.fail('the folder was made')
-    finally:
-        tmp_path.chmod(0o700)
-
-
-WRITTEN = {'img', 'train.txt'}
-
-
-@pytest.mark.parametrize(
-    ('found', 'overwrite', 'said'),
-    [
-        (['train.txt', 'img'], False, 'is not empty: give --overwrite'),
-        (['img'], True, 'holds no earlier conversion'),
-        (['train.txt', 'thesis.tex'], True, r"holds \['thesis.tex'\] besides"),
-    ],
-)
-def test_a_folder_that_holds_something_else_is_refused(tmp_path, found, overwrite, said):
-    for name in found:
-        (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=said):
-        check_folder(tmp_path, WRITTEN, 'train.txt', overwrite)
-
-
-def test_a_folder_that_is_new_empty_or_an_earlier_conversion_is_accepted(tmp_path):
-    check_folder(tmp_path, WRITTEN, 'train.txt', False)
-    check_folder(tmp_path / 'new', WRITTEN, 'train.txt', False)
-    (tmp_path / 'train.txt').touch()
-    check_folder(tmp_path, WRITTEN, 'train.txt', True)
-    with pytest.raises(ValueError, match='is a file where a folder'):
-        check_folder(tmp_path / 'train.txt', WRITTEN, 'train.txt', True)
-
-
 def test_each_process_has_its_own_hidden_part(tmp_path):
     with whole_file(tmp_path / 'out') as part:
         part.touch()
@@ -176,7 +116,7 @@ def test_a_folder_that_holds_an_input_is_no_output(tmp_path):
     write_text(tmp_path / 'out' / 'img' / 'in.tif', 'pixels')
     (tmp_path / 'link').symlink_to(tmp_path / 'out' / 'img')
     for path in (tmp_path / 'out' / 'img' / 'in.tif', tmp_path / 'link' / 'in.tif'):
-        with pytest.raises(ValueError, match=r'out would be written over .*in\.tif'):
+        with pytest.raises(ValueError, match=r'in\.tif lies in .*out, which is written'):
             check_outputs([tmp_path / 'out'], [path])
 
 

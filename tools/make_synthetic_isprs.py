@@ -1,6 +1,7 @@
 """Write a synthetic ISPRS Potsdam archive: python tools/make_synthetic_isprs.py OUT."""
 
 import argparse
+import sys
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 from mobanet_mmseg.synthetic import BANDS, write_archive
@@ -41,15 +42,18 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     names = args.tiles or TRAIN_TILES[: args.train] + TEST_TILES[: args.test]
-    write_archive(
-        args.out,
-        names,
-        size=args.size,
-        seed=args.seed,
-        gsd=args.gsd,
-        bands=args.bands,
-        compress=args.compress,
-    )
+    try:
+        write_archive(
+            args.out,
+            names,
+            size=args.size,
+            seed=args.seed,
+            gsd=args.gsd,
+            bands=args.bands,
+            compress=args.compress,
+        )
+    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
+        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,6 @@ from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.conversion.cutting import (
-    FOLDERS,
     MIN_SIDE,
     Cutout,
     Cutter,
@@ -29,8 +28,10 @@ from mobanet_mmseg.conversion.cutting import (
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
+from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
 from mobanet_mmseg.rasters.grids import check_overlap, check_sizes, same_size
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
     float_type,
@@ -38,7 +39,7 @@ from mobanet_mmseg.rasters.warping import (
 )
 from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.tiling.windows import Window
-from mobanet_mmseg.writing import check_folder, whole_folder
+from mobanet_mmseg.writing import check_outputs
 
 ORTHO, ELEVATION, LABEL = '-ortho.tif', '-elev.tif', '-label.png'
 CODES = parse_codes(
@@ -54,7 +55,7 @@ CODES = parse_codes(
     ignore=['255,0,255'],
 )
 SPLITS = ('train', 'val', 'test')
-WRITTEN = {*FOLDERS, *(f'{split}.txt' for split in SPLITS)}
+TOOL = 'dronedeploy.py'
 # No land lies outside of this, metres: such a value is a 'no data' that the file does not name.
 LOWEST, HIGHEST = -500.0, 9000.0
 
@@ -184,16 +185,14 @@ def convert(
         ValueError: If a raster, the tile or ``out`` does not fit.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
-    if out == source or out in source.parents:
-        raise ValueError(f'{source} lies in {out}, which is written: give another folder.')
     if tile < 1:
         raise ValueError(f'Got tiles of {tile} pixels: give 1 or more.')
-    check_folder(out, WRITTEN, 'test.txt', overwrite)
     scenes = find_scenes(source)
+    check_outputs([out], files_behind(*(path for scene in scenes for path in scene[2:])))
     splits: dict[str, list[Cutout]] = {split: [] for split in SPLITS}
     dropped: Counter = Counter()
     off_palette: list[str] = []
-    with warnings.catch_warnings(), whole_folder(out) as folder:
+    with warnings.catch_warnings(), whole_folder(out, TOOL, overwrite=overwrite) as folder:
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # gone by the pixels
         for scene in track(scenes, 'Cutting the scenes'):
             cutter, colours = _cut_scene(scene, folder, tile)

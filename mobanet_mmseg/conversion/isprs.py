@@ -3,127 +3,37 @@
 https://www.isprs.org/education/benchmarks/UrbanSemLab/default.aspx
 """
 
-import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import track
 
-from mobanet_mmseg.classes import IGNORE_INDEX, Classes
+from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.conversion.archives import Member, find_members
+from mobanet_mmseg.conversion.cutting import FOLDERS
+from mobanet_mmseg.conversion.isprs_sources import ARCHIVES, Choice, Found, match_tiles
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.datasets.isprs import (
-    ISPRSArchiveDataset,
-    ISPRSPotsdamDataset,
-    ISPRSVaihingenDataset,
-    Source,
-)
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
+from mobanet_mmseg.folders import OWN, Ledger, kept_folder
 from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, open_geotiffs
 from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
-from mobanet_mmseg.writing import reporting, write_text
+from mobanet_mmseg.writing import check_outputs, reporting, write_text
 
-ARCHIVES: dict[str, type[ISPRSArchiveDataset]] = {
-    'potsdam': ISPRSPotsdamDataset,
-    'vaihingen': ISPRSVaihingenDataset,
-}
-MANIFEST = 'conversion.json'
-SCRATCH = '.unfinished'
-
-Found = dict[str, dict[str, Member]]  # files of each tile, by the folder they are written to
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which rasters of which archive are converted.
-
-    Args:
-        archive: ``'potsdam'`` or ``'vaihingen'``.
-        optical: Which optical raster, a key of the archive's ``OPTICAL``.
-        height: Which auxiliary raster, a key of its ``HEIGHT``.
-        labels: ``'eroded'`` or ``'full'``.
-
-    Raises:
-        ValueError: If the archive has no such raster.
-    """
-
-    archive: str
-    optical: str
-    height: str
-    labels: str
-
-    def __post_init__(self) -> None:  # noqa: D105  (the class's docstring says what it raises)
-        for option, choices in self.tables.items():
-            if getattr(self, option) not in choices:
-                raise ValueError(
-                    f'--{option} is {getattr(self, option)}, but {self.archive} has '
-                    f'{" and ".join(choices)} only: give one of these.'
-                )
-
-    @property
-    def dataset(self) -> type[ISPRSArchiveDataset]:
-        """The archive's names, splits and classes."""
-        return ARCHIVES[self.archive]
-
-    @property
-    def tables(self) -> dict[str, dict[str, Source]]:
-        """What the archive holds, by the option that chooses of it."""
-        dataset = self.dataset
-        return {'optical': dataset.OPTICAL, 'height': dataset.HEIGHT, 'labels': dataset.LABELS}
-
-    @property
-    def classes(self) -> Classes:
-        """The archive's classes."""
-        return Classes.of(self.dataset.METAINFO)
-
-    @property
-    def bands(self) -> dict[str, tuple[int, ...]]:
-        """Bands that are converted, by the folder they are written to."""
-        optical = self.dataset.IMG_BANDS.get(self.optical, (1, 2, 3))
-        return {'img': optical, 'aux': (1,), 'label': (1, 2, 3)}
-
-    @property
-    def sources(self) -> dict[str, Source]:
-        """Where each folder that is written comes from."""
-        chosen = (table[getattr(self, option)] for option, table in self.tables.items())
-        return dict(zip(('img', 'aux', 'label'), chosen, strict=True))
-
-    @property
-    def splits(self) -> dict[str, tuple[str, ...]]:
-        """Tiles of each split."""
-        return {'train': self.dataset.TRAIN_TILES, 'test': self.dataset.TEST_TILES}
-
-    @property
-    def files(self) -> dict[str, dict[str, str]]:
-        """Per tile, the name of the file that each folder's raster comes from."""
-        names = {}
-        for tile in (*self.dataset.TRAIN_TILES, *self.dataset.TEST_TILES):
-            row, _, col = tile.partition('_')
-            names[tile] = {
-                kind: source.name.format(tile=tile, row=row, col=col)
-                for kind, source in self.sources.items()
-            }
-        return names
-
-    @property
-    def unwanted(self) -> set[str]:
-        """Folders, in lower case, that hold only what was not chosen."""
-        every = {folder for source in self.all_sources for folder in _folders(source)}
-        return every - {folder for source in self.sources.values() for folder in _folders(source)}
-
-    @property
-    def all_sources(self) -> list[Source]:
-        """Everything that the archive holds, chosen or not."""
-        return [source for table in self.tables.values() for source in table.values()]
+TOOL = 'isprs.py'
+SCRATCH = f'{OWN}unpacked'
+UNFINISHED = re.compile(r'\.\w+\.(?:tif|txt|json)\.\d+\.part.*')
+ENTRY = {'sources', 'mended', 'pixels', 'ignored', 'off_palette'}  # of a tile in the mark
 
 
 def convert(
@@ -162,10 +72,11 @@ def convert(
     choice = Choice(archive, optical, height, labels)
     wanted = {name.lower() for names in choice.files.values() for name in names.values()}
     with (
+        kept_folder(out, TOOL) as ledger,
         _scratch(out) as scratch,
         find_members(source, scratch, wanted, choice.unwanted) as members,
     ):
-        found, missing = _match_tiles(choice, members)
+        found, missing = match_tiles(choice, members)
         if not found:
             names = ', '.join(kind.name for kind in choice.sources.values())
             folders = ', '.join(f for kind in choice.sources.values() for f in kind.folders)
@@ -174,74 +85,44 @@ def convert(
                 'zips or folders: give the folder of the downloads, or choose other rasters by '
                 '--optical, --height and --labels.'
             )
-        tiles, warnings = _convert_tiles(choice, found, out, scratch)
-        for split, names in choice.splits.items():
-            stems = ''.join(f'{tile}\n' for tile in names if tile in found)
-            write_text(out / f'{split}.txt', stems)
+        _check_outputs(found, out)
+        tiles, warnings = _convert_tiles(choice, found, ledger, scratch)
+        _write_splits(choice, found, ledger)
     return _report(choice, out, tiles, missing, warnings)
 
 
-def _match_tiles(choice: Choice, members: list[Member]) -> tuple[Found, dict[str, list[str]]]:
-    """Find the files of each whole tile, and the names that each other tile lacks."""
-    by_name: dict[str, list[Member]] = {}
-    for member in members:
-        by_name.setdefault(member.name.lower(), []).append(member)
-    found, missing = {}, {}
-    for tile, names in choice.files.items():
-        files = {}
-        for kind, name in names.items():
-            candidates = by_name.get(name.lower(), [])
-            ranked = [(_rank(choice, kind, member), member.place, member) for member in candidates]
-            ranked = [entry for entry in ranked if entry[0] is not None]
-            if ranked:
-                files[kind] = min(ranked, key=lambda entry: entry[:2])[-1]
-            else:
-                missing.setdefault(tile, []).append(name)
-        if tile not in missing:
-            found[tile] = files
-    return found, missing
+def _check_outputs(found: Found, out: Path) -> None:
+    outputs = [out / name for tile, members in found.items() for name in _names(tile, members)]
+    places = [member.place for members in found.values() for member in members.values()]
+    check_outputs(outputs, files_behind(*places))
 
 
-def _rank(choice: Choice, kind: str, member: Member) -> int | None:
-    """Say how usual a member's folder is for a source, 0 most; None if it is another source's.
-
-    Vaihingen's labels have the names of its optical rasters: there the folder decides.
-    """
-    source = choice.sources[kind]
-    same = [other for other in choice.all_sources if other.name == source.name]
-    for folder in map(str.lower, member.folders):
-        if folder in _folders(source):
-            return _folders(source).index(folder)
-        if any(folder in _folders(other) for other in same):
-            return None
-    return len(source.folders) if len(same) == 1 else None
-
-
-def _folders(source: Source) -> list[str]:
-    return [folder.rpartition('/')[2].lower() for folder in source.folders]
+def _names(tile: str, kinds: Iterable[str]) -> list[str]:
+    return [f'{kind}/{tile}.tif' for kind in kinds]
 
 
 def _convert_tiles(
-    choice: Choice, found: Found, out: Path, scratch: Path
+    choice: Choice, found: Found, ledger: Ledger, scratch: Path
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Convert the tiles that are not yet; give the manifest's entries, and what will not train."""
-    options = asdict(choice)
+    """Convert the tiles that are not yet; give the mark's entries, and what will not train."""
+    options, out = asdict(choice), ledger.folder
     done = {
         tile: entry
-        for tile, entry in _load_manifest(out / MANIFEST, options).items()
-        if tile in found and _is_complete(entry, tile, found[tile], out)
+        for tile, entry in _stored_tiles(ledger, options).items()
+        if tile in found and _is_complete(entry, tile, found[tile], ledger)
     }
     if done.keys() != found.keys():
-        for split in choice.splits:  # a folder of two conversions' tiles trains nothing
-            (out / f'{split}.txt').unlink(missing_ok=True)
-        # what is about to be replaced is vouched for no longer
-        write_text(out / MANIFEST, json.dumps(options | {'tiles': done}))
+        _forget(choice, {tile: found[tile] for tile in found if tile not in done}, ledger)
+        ledger.facts = options | {'tiles': done}
+        ledger.save()
     warnings = []
     for tile, members in track(found.items(), f'Converting {choice.archive}'):
         if tile not in done:
             done[tile] = _convert_tile(choice, tile, members, out, scratch)
+            ledger.add(_names(tile, members))
             ordered = {name: done[name] for name in found if name in done}
-            write_text(out / MANIFEST, json.dumps(options | {'tiles': ordered}, indent=1))
+            ledger.facts = options | {'tiles': ordered}
+            ledger.save()
         try:
             aux_ranges([str(out / 'aux' / f'{tile}.tif')], (1,), 'tile')
         except ValueError as error:  # a tile that cannot be scaled; the others can
@@ -268,7 +149,6 @@ def _convert_tile(
             _write(choice, kind, info, grid, paths[kind], member.mtime_ns, tally)
     return {
         'sources': {kind: list(member.stamp) for kind, member in members.items()},
-        'bytes': {kind: path.stat().st_size for kind, path in paths.items()},
         'mended': patched,
         'pixels': tally[: len(choice.classes)].tolist(),
         'ignored': int(tally[IGNORE_INDEX]),
@@ -325,21 +205,57 @@ def _readable(member: Member, scratch: Path) -> Iterator[Path]:
             close_rasters()
 
 
-def _load_manifest(path: Path, options: dict[str, str]) -> dict[str, Any]:
-    """Entries of the tiles that were converted with these options; none if there is no such."""
-    try:
-        stored = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+def _stored_tiles(ledger: Ledger, options: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Entries of the tiles that were converted with these options."""
+    tiles = ledger.facts.get('tiles')
+    if not isinstance(tiles, dict) or not options.items() <= ledger.facts.items():
         return {}
-    same = isinstance(stored, dict) and options.items() <= stored.items()
-    return stored['tiles'] if same else {}
+    return {
+        tile: entry
+        for tile, entry in tiles.items()
+        if isinstance(entry, dict) and entry.keys() >= ENTRY
+    }
 
 
-def _is_complete(entry: dict[str, Any], tile: str, members: dict[str, Member], out: Path) -> bool:
+def _is_complete(
+    entry: dict[str, Any], tile: str, members: dict[str, Member], ledger: Ledger
+) -> bool:
     if entry['sources'] != {kind: list(member.stamp) for kind, member in members.items()}:
         return False
-    paths = {kind: out / kind / f'{tile}.tif' for kind in members}
-    return all(p.is_file() and p.stat().st_size == entry['bytes'][k] for k, p in paths.items())
+    return all(map(ledger.has, _names(tile, members)))
+
+
+def _forget(choice: Choice, unfinished: Found, ledger: Ledger) -> None:
+    """Make way for the rasters of tiles: what is replaced is vouched for no longer."""
+    rasters = [name for tile, members in unfinished.items() for name in _names(tile, members)]
+    damaged = [name for name in rasters if name in ledger.files and not ledger.owns(name)]
+    ledger.files |= dict.fromkeys(name for name in damaged if not _is_raster(ledger.folder / name))
+    splits = [f'{split}.txt' for split in choice.splits]
+    ledger.expect([*rasters, *splits])
+    for name in splits:  # a folder of two conversions' tiles trains nothing
+        (ledger.folder / name).unlink(missing_ok=True)
+
+
+def _is_raster(path: Path) -> bool:
+    try:
+        read_info(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _write_splits(choice: Choice, found: Found, ledger: Ledger) -> None:
+    texts = {
+        f'{split}.txt': ''.join(f'{tile}\n' for tile in names if tile in found)
+        for split, names in choice.splits.items()
+    }
+    texts = {name: text for name, text in texts.items() if not ledger.has(name, text)}
+    if texts:
+        ledger.expect(texts)
+        for name, text in texts.items():
+            write_text(ledger.folder / name, text)
+        ledger.add(texts)
+        ledger.save()
 
 
 @contextmanager
@@ -347,10 +263,11 @@ def _scratch(out: Path) -> Iterator[Path]:
     """Make a folder to unpack into, and remove what a killed conversion left unfinished."""
     scratch = out / SCRATCH
     with reporting(out):
-        out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
-        for unfinished in (*out.glob('.*.part*'), *out.glob('*/.*.part*')):
-            unfinished.unlink()
+        for kind in ('', *FOLDERS):
+            for path in (out / kind).glob('.*.part*'):
+                if UNFINISHED.fullmatch(path.name):
+                    path.unlink()
         scratch.mkdir()
     try:
         yield scratch

@@ -12,7 +12,6 @@ from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
 from mobanet_mmseg.conversion.cutting import (
-    FOLDERS,
     MIN_SIDE,
     Cutter,
     Tile,
@@ -26,17 +25,19 @@ from mobanet_mmseg.conversion.dataset_file import dataset_file
 from mobanet_mmseg.conversion.labels import LabelCodes, RasterLabels
 from mobanet_mmseg.conversion.polygons import SUFFIXES, PolygonLabels
 from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
     check_no_alpha,
     value_options,
 )
 from mobanet_mmseg.rasters.windows import check_bands
-from mobanet_mmseg.writing import check_folder, whole_folder, write_text
+from mobanet_mmseg.writing import check_outputs, write_text
 
-WRITTEN = {*FOLDERS, 'train.txt', 'test.txt', 'dataset.py'}
+TOOL = 'raster_pair.py'
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,6 @@ def convert(
             f'Got resampling={cutting.resampling!r}: give one of {list(Resampling.__members__)}.'
         )
     _check_places(out, pair)
-    check_folder(out, WRITTEN, 'dataset.py', overwrite)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # refused in a sentence
         grid, aux = read_info(pair.rgb), read_info(pair.aux)
@@ -125,7 +125,7 @@ def convert(
         with (
             WarpedRaster(aux, grid, aux_bands, options) as warped,
             _open_labels(pair, grid) as labels,
-            whole_folder(out) as folder,
+            whole_folder(out, TOOL, overwrite=overwrite) as folder,
         ):
             classes = None
             if labels is not None:
@@ -141,16 +141,16 @@ def convert(
 
 def _check_places(out: Path, pair: RasterPair) -> None:
     paths = [path for path in (pair.rgb, pair.aux, pair.label) if path is not None]
-    for path in paths:
-        if not Path(path).exists():
-            raise FileNotFoundError(
-                f'{path} does not exist: check the path, or put the file there.'
-            )
-        if out in Path(path).resolve().parents:
-            raise ValueError(f'{path} lies in {out}, which is written: give another folder.')
+    check_outputs([out], files_behind(*paths))
+    bands = {*(pair.rgb_bands or ())}, {*(pair.aux_bands or ())}
     for first, second in combinations(paths, 2):
-        if Path(first).samefile(second):
-            raise ValueError(f'{first} is given twice: give one file for each of the rasters.')
+        if (first, second) == (pair.rgb, pair.aux) and all(bands) and bands[0].isdisjoint(bands[1]):
+            continue  # bands of one file
+        if Path(first).exists() and Path(second).exists() and Path(first).samefile(second):
+            raise ValueError(
+                f'{first} is given twice: give one file for each of the rasters, or, of one that '
+                'holds both, --rgb-bands and --aux-bands.'
+            )
 
 
 def _bands(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:

@@ -13,8 +13,9 @@ from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mobanet_mmseg.writing import whole_file
+from mobanet_mmseg.writing import check_outputs, whole_file
 
+PATHS = ('img_path', 'aux_path', 'seg_map_path')  # that a sample was read from
 CHUNK = 2**18  # pixels that are counted at once: they stay in the processor's cache
 
 
@@ -84,12 +85,15 @@ class SegmentationMetric(BaseMetric):
 
         Raises:
             OSError: If a prediction cannot be written.
-            ValueError: If a sample has no truth, or its truth does not fit the prediction.
+            ValueError: If a sample has no truth, its truth does not fit the prediction, or a
+                prediction would be written over what the sample was read from.
         """
         for sample in data_samples:
             if self.output_dir is not None:
                 labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy().astype(np.uint8)
-                with whole_file(self.output_dir / f'{Path(sample["img_path"]).stem}.png') as part:
+                path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
+                check_outputs([path], [sample[key] for key in PATHS if sample.get(key)])
+                with whole_file(path) as part:
                     Image.fromarray(labels).save(part, format='PNG')
             self.results.append(None if self.format_only else self._count(sample))
 

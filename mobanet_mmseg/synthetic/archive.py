@@ -11,9 +11,11 @@ from rasterio.transform import Affine, from_origin
 from rich.progress import track
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, Source
+from mobanet_mmseg.folders import kept_folder
 from mobanet_mmseg.synthetic.tile import SyntheticTile, make_tile, parse_name
 from mobanet_mmseg.writing import whole_file, write_text
 
+TOOL = 'make_synthetic_isprs.py'
 # Which of a tile's bands R G B IR each orthophoto holds.
 BANDS = {'rgb': (0, 1, 2), 'irrg': (3, 0, 1), 'rgbir': (0, 1, 2, 3)}
 
@@ -33,7 +35,8 @@ def write_archive(
     Like some of the archive's, one DSM is a column short: that of the second name.
 
     Args:
-        out: Folder to write into; made where it is missing, files of the same names are replaced.
+        out: Folder to write into; made where it is missing. Of what an earlier call has written
+            there, files of the same names are replaced; a folder of anything else is refused.
         names: Tile names as ``row_col``; rows count southwards, columns eastwards, and tiles that
             are neighbours by their numbers touch on the map.
         size: Rows and columns of a tile, pixels.
@@ -44,20 +47,26 @@ def write_archive(
 
     Raises:
         OSError: If a file cannot be written.
-        ValueError: If no name is given, or a name or an orthophoto is unknown in kind.
+        ValueError: If no name is given, a name or an orthophoto is unknown in kind, or the folder
+            holds something else.
     """
     if not names:
         raise ValueError('No tile is named: give at least one, for example 2_10.')
     unknown = sorted(set(bands) - set(BANDS))
     if unknown or not bands:
         raise ValueError(f'Orthophotos {unknown} are unknown: choose from {sorted(BANDS)}.')
-    out = Path(out)
-    write_text(out / 'README.txt', _readme(names, size, seed, gsd))
-    for index, name in enumerate(track(names, description='Writing tiles')):
-        tile = make_tile(name, (size, size), seed, gsd)
-        transform = _transform(name, size, gsd)
-        for file, pixels in _rasters(tile, name, bands, short=index == 1):
-            _write_raster(out / file, pixels, transform, compress)
+    with kept_folder(Path(out), TOOL) as ledger:
+        ledger.expect(['README.txt'])
+        write_text(ledger.folder / 'README.txt', _readme(names, size, seed, gsd))
+        ledger.add(['README.txt'])
+        for index, name in enumerate(track(names, description='Writing tiles')):
+            tile = make_tile(name, (size, size), seed, gsd)
+            transform = _transform(name, size, gsd)
+            for file, pixels in _rasters(tile, name, bands, short=index == 1):
+                ledger.expect([file])
+                _write_raster(ledger.folder / file, pixels, transform, compress)
+                ledger.add([file])
+        ledger.save()
 
 
 def class_boundaries(labels: np.ndarray, radius: int = 3) -> np.ndarray:

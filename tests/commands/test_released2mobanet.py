@@ -221,7 +221,8 @@ def test_missing_file_is_named(config, tmp_path):
 
 
 def test_input_is_never_overwritten(config, tmp_path):
-    with pytest.raises(SystemExit, match=r'would be overwritten'):
+    (tmp_path / 'in.pth').touch()
+    with pytest.raises(SystemExit, match=r'would be written over'):
         convert(tmp_path / 'in.pth', tmp_path / 'in.pth', config)
 
 

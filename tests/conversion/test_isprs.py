@@ -199,9 +199,44 @@ def test_other_choices_or_files_convert_again(archive, folders, tmp_path):
         once.pop('aux/aux_statistics.json')
     )
     assert rerun == once
-    (out / 'label/2_10.tif').write_bytes(b'II*')
+    (out / 'label/2_10.tif').write_bytes(b'II*')  # damaged, and no work of anybody's
     convert('potsdam', archive, out, height='ndsm')
     assert content(out)['label/2_10.tif'] == once['label/2_10.tif']
+
+
+def test_what_the_conversion_has_not_written_is_neither_replaced_nor_taken_for_its_own(
+    archive, tmp_path
+):
+    out = tmp_path / 'out'
+    (out / 'img').mkdir(parents=True)
+    (out / 'img' / '2_10.tif').write_text('mine')
+    with pytest.raises(ValueError, match='is not empty and holds nothing that isprs.py has writ'):
+        convert('potsdam', archive, out)
+    assert content(out) == {'img/2_10.tif': b'mine'}
+    shutil.rmtree(out)
+    convert('potsdam', archive, out)
+    corrected = (out / 'label/2_10.tif').read_bytes() + b'corrected'
+    for name, mine in (('label/2_10.tif', corrected), ('train.txt', b'2_10\n')):
+        theirs = (out / name).read_bytes()
+        (out / name).write_bytes(mine)
+        with pytest.raises(ValueError, match=rf"holds \['{name}'\], which isprs.py has not"):
+            convert('potsdam', archive, out)
+        assert (out / name).read_bytes() == mine
+        (out / name).write_bytes(theirs)
+    (out / 'img' / 'notes.txt').write_text('mine')
+    convert('potsdam', archive, out, labels='full')
+    assert (out / 'img' / 'notes.txt').read_text() == 'mine'
+
+
+def test_a_source_that_is_the_output_by_a_link_is_refused(folders, tmp_path):
+    out = tmp_path / 'out'
+    convert('potsdam', folders, out)
+    shutil.copytree(folders, tmp_path / 'in')
+    optical = next((tmp_path / 'in').rglob('top_potsdam_2_10_RGB.tif'))
+    optical.unlink()
+    optical.hardlink_to(out / 'img' / '2_10.tif')
+    with pytest.raises(ValueError, match='img/2_10.tif would be written over .*_2_10_RGB.tif'):
+        convert('potsdam', tmp_path / 'in', out)
 
 
 def test_conversion_with_other_choices_that_is_killed_leaves_nothing_to_train(
@@ -286,8 +321,8 @@ def test_killed_before_and_after_each_rename_a_rerun_ends_with_the_same_bytes(
         Path.replace = replace  # in the child alone
         convert('potsdam', archive, out)
 
-    # a manifest, 3 tiles of 3 rasters, manifest and statistics, and 2 splits
-    for at in range(2 * (1 + 3 * 5 + 2)):
+    # the mark twice, 3 tiles of 3 rasters, mark and statistics, and 2 splits between two marks
+    for at in range(2 * (2 + 3 * 5 + 4)):
         out = tmp_path / str(at)
         child = in_child(lambda out=out, at=at: stopping(out, at))
         child.join()
@@ -381,7 +416,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     assert '\n' not in sentence
     written = content(tmp_path)
     # the first raster is too large already: the manifest, if any, vouches for no tile
-    assert json.loads(written.pop('conversion.json', '{"tiles": {}}'))['tiles'] == {}
+    assert json.loads(written.pop('conversion.json', '{}')).get('tiles', {}) == {}
     assert written == {}
 
 

@@ -170,6 +170,15 @@ def test_predictions_without_truth_are_written_and_not_measured(tmp_path):
         SegmentationMetric(format_only=True)
 
 
+def test_predictions_are_not_written_over_the_labels_that_they_are_measured_by(tmp_path):
+    one = sample([[0, 1]], [[0, 1]])
+    one['seg_map_path'] = str(tmp_path / 'tile.png')
+    (tmp_path / 'tile.png').write_bytes(b'labels')
+    with pytest.raises(ValueError, match=r'tile\.png would be written over .*tile\.png, which is'):
+        evaluate(SegmentationMetric(output_dir=str(tmp_path)), [one], ('road', 'house'))
+    assert (tmp_path / 'tile.png').read_bytes() == b'labels'
+
+
 def test_labels_that_are_all_ignored_are_refused():
     with pytest.raises(ValueError, match='No labelled pixel in 1 samples'):
         evaluate(ISPRSMetric(), [sample([[0, 1]], [[255, 255]])], ISPRS_CLASSES)

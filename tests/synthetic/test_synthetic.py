@@ -52,7 +52,7 @@ def _bytes(folder):
 
 
 def test_files_have_the_names_of_the_archive(archive):
-    expected = {'README.txt'}
+    expected = {'README.txt', 'conversion.json'}
     for name, padded in zip(NAMES, ('02_10', '02_11', '03_10'), strict=True):
         expected |= {
             f'1_DSM/dsm_potsdam_{padded}.tif',
@@ -64,6 +64,18 @@ def test_files_have_the_names_of_the_archive(archive):
         }
     assert set(_bytes(archive)) == expected
     assert 'SYNTHETIC' in (archive / 'README.txt').read_text()
+
+
+def test_a_real_archive_is_not_written_over_and_a_synthetic_one_grows(tmp_path):
+    real = tmp_path / '2_Ortho_RGB' / 'top_potsdam_2_10_RGB.tif'
+    real.parent.mkdir()
+    real.write_text('measured')
+    with pytest.raises(ValueError, match='holds nothing that make_synthetic_isprs'):
+        write_archive(tmp_path, ['2_10'], size=32)
+    assert _bytes(tmp_path) == {'2_Ortho_RGB/top_potsdam_2_10_RGB.tif': b'measured'}
+    for names in (['2_10'], ['2_10', '2_11']):
+        write_archive(tmp_path / 'out', names, size=64)
+    assert len(_bytes(tmp_path / 'out')) == 2 + 2 * 4
 
 
 def test_rasters_are_strips_of_the_archives_types(archive):

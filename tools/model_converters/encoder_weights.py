@@ -13,7 +13,7 @@ import torch
 import mobanet_mmseg  # noqa: F401  (patches the stack)
 from mobanet_mmseg.weights.checkpoints import Architecture
 from mobanet_mmseg.weights.files import read_encoder
-from mobanet_mmseg.writing import whole_file
+from mobanet_mmseg.writing import check_outputs, whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def convert(args: argparse.Namespace) -> None:
+    check_outputs([args.out], [args.source])
     tensors = read_encoder(args.source, args.prefix)
     # copies: a tensor that is a part of a larger one would drag that into the file
     state_dict = {f'backbone.{name}': value.clone() for name, value in tensors.items()}

@@ -19,7 +19,7 @@ import mobanet_mmseg  # noqa: F401  (patches the stack and registers the compone
 from mobanet_mmseg.weights.checkpoints import mismatches, shapes_of
 from mobanet_mmseg.weights.files import CheckpointError, read_file
 from mobanet_mmseg.weights.names import UNUSED, to_mmpretrain_names
-from mobanet_mmseg.writing import whole_file
+from mobanet_mmseg.writing import check_outputs, whole_file
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'mobanet' / 'potsdam_dinov2_b_released.py'
 ENCODER = 'image_encoder.backbone.'  # Meta's names follow
@@ -71,8 +71,7 @@ def parse_args() -> argparse.Namespace:
 
 def convert(args: argparse.Namespace) -> int:
     """Write the checkpoint; returns how many tensors it has."""
-    if args.target.resolve() == args.source.resolve():
-        raise ValueError(f'{args.target} is the input and would be overwritten: give another name.')
+    check_outputs([args.target], [args.source, args.config])
     expected, metainfo = read_config(args.config)
     tensors = read_tensors(args.source)
     check_fit(tensors, expected, len(metainfo['classes']), args)
