@@ -8,6 +8,7 @@ work; on several machines, all see the files and --out by the same paths.
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,9 +38,11 @@ from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, m
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.trained import read_truth
 from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.windows import read_window
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.visualization.pictures import check_ending, render_panels, save_picture
+from mobanet_mmseg.writing import check_outputs
 
 LONGER_SIDE = 2400  # pixels that are drawn at most: twice a panel's, which is then drawn by area
 
@@ -123,9 +126,26 @@ def list_pairs(args: argparse.Namespace) -> list[Pair]:
         check_ending(args.picture)
         if args.label is not None:
             read_info(args.label)  # before anything is predicted
-    if args.skip_existing:
-        pairs = [pair for pair in pairs if not pair.out.exists()]
     return pairs
+
+
+def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths]]:
+    """Say what is predicted and which files that gives, none of which is read, or written twice."""
+    wanted = {'probabilities': args.probabilities, 'confidence': args.confidence, 'cog': args.cog}
+    jobs = [(pair, map_paths(pair.out, **wanted)) for pair in list_pairs(args)]
+    written = [path for _, paths in jobs for path in paths.files]
+    twice = [path for path, count in Counter(map(Path.resolve, written)).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f'{twice[0]} would be written twice, as the map of one raster and beside the labels of '
+            'another one: give a CSV of pairs with a column out.'
+        )
+    rasters = [path for pair, _ in jobs for path in (pair.rgb, pair.aux)]
+    others = [path for path in (args.config, args.checkpoint, args.pairs) if path is not None]
+    check_outputs([*written, args.picture], [*files_behind(*rasters, args.label), *others])
+    if args.skip_existing:
+        jobs = [job for job in jobs if not job[0].out.exists()]
+    return jobs
 
 
 def read_range(words: list[str] | None) -> str | tuple[float, float]:
@@ -172,7 +192,7 @@ def load_inferencer(args: argparse.Namespace) -> MultimodalInferencer:
 def predict(args: argparse.Namespace) -> list[str]:
     """Predict all pairs; gives this process's sentences of those that could not be."""
     with failing_together():
-        jobs = [(pair, paths_of(args, pair)) for pair in list_pairs(args)]
+        jobs = list_jobs(args)
         aux_range = read_range(args.aux_range)
         inferencer = load_inferencer(args)
         for pair, _ in jobs:
@@ -209,11 +229,6 @@ def predict(args: argparse.Namespace) -> list[str]:
                 failures.append(str(error))
             progress.advance(every)
     return failures
-
-
-def paths_of(args: argparse.Namespace, pair: Pair) -> MapPaths:
-    wanted = {'probabilities': args.probabilities, 'confidence': args.confidence, 'cog': args.cog}
-    return map_paths(pair.out, (pair.rgb, pair.aux), **wanted)
 
 
 def share_text() -> str:

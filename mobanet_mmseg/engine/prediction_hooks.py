@@ -15,7 +15,12 @@ from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.geotiff import write_labels
-from mobanet_mmseg.visualization.pictures import render_panels, sample_name, save_picture
+from mobanet_mmseg.visualization.pictures import (
+    check_folder,
+    render_panels,
+    sample_name,
+    save_picture,
+)
 
 
 @HOOKS.register_module()
@@ -32,6 +37,14 @@ class SavePredictionHook(Hook):
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
         self.sources: dict[str, str] = {}  # name of a label map -> optical raster
+
+    def before_test(self, runner: Runner) -> None:
+        """Look whether the test set's own rasters lie where the label maps go.
+
+        Raises:
+            ValueError: If they do.
+        """
+        check_folder(self.out_dir, '.tif', runner.test_dataloader.dataset)
 
     def after_test_iter(
         self,
@@ -104,6 +117,24 @@ class MultimodalVisualizationHook(Hook):
         self.interval = interval
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.modality_channels = modality_channels and tuple(modality_channels)
+
+    def before_val(self, runner: Runner) -> None:
+        """Look whether the validation set's own rasters lie where the pictures go.
+
+        Raises:
+            ValueError: If they do.
+        """
+        if self.draw and self.out_dir is not None:
+            check_folder(self.out_dir, '.png', runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Look whether the test set's own rasters lie where the pictures go.
+
+        Raises:
+            ValueError: If they do.
+        """
+        if self.draw and self.out_dir is not None:
+            check_folder(self.out_dir, '.png', runner.test_dataloader.dataset)
 
     def _after_iter(
         self,

@@ -302,7 +302,7 @@ def predict_file_shared(
     inferencer.tiling = agreed(inferencer.tiling)  # other batches would make other strips
     with failing_together():
         wanted = {'probabilities': probabilities, 'confidence': confidence, 'cog': cog}
-        paths = map_paths(out, (rgb, aux), **wanted)
+        paths = map_paths(out, (rgb, aux, *inferencer.files), **wanted)
     with open_shared(inferencer, rgb, aux, aux_range) as source:
         strips = inferencer.plan(source)
         rows = inferencer.predict_rows(source, own_strips(strips), **paths.wanted)

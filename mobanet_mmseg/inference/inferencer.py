@@ -106,6 +106,7 @@ class MultimodalInferencer:
         cfg_options: dict[str, Any] | None = None,
     ) -> None:
         self.model = load_segmentor(config, checkpoint, device, cfg_options)
+        self.files = [self.model.cfg.filename, checkpoint]
         self.classes = Classes.of(self.model.dataset_meta)
         self.spec = reading_spec(self.model.cfg)
         self.modality = modality
@@ -202,7 +203,7 @@ class MultimodalInferencer:
             ValueError: If the rasters do not fit each other or the model.
         """
         wanted = {'probabilities': probabilities, 'confidence': confidence, 'cog': cog}
-        paths = map_paths(out, (rgb, aux), **wanted)
+        paths = map_paths(out, (rgb, aux, *self.files), **wanted)
         with self.open_pair(rgb, aux, aux_range) as source:
             rows = self.predict_rows(source, self.plan(source), **paths.wanted)
             return count_labels(write_maps(rows, paths, source.info, self.classes))

@@ -69,7 +69,7 @@ class MapPaths:
 
 def map_paths(
     out: str | Path,
-    inputs: Sequence[str | Path | None],
+    inputs: Sequence[str | Path | None] = (),
     *,
     probabilities: bool = False,
     confidence: bool = False,
@@ -79,7 +79,7 @@ def map_paths(
 
     Args:
         out: The label map.
-        inputs: The rasters that are read, which no map may replace.
+        inputs: The rasters and other files that are read, which no map may replace.
         probabilities: Whether there are probabilities, in ``*_probabilities.tif``.
         confidence: Whether there is confidence, in ``*_confidence.tif``.
         cog: Whether they are Cloud Optimized GeoTIFFs.

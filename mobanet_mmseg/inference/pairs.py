@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobanet_mmseg.writing import check_outputs
-
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
 OUTPUTS = ('.tif', '.tiff')
 COLUMNS = ('rgb', 'aux', 'out')
@@ -51,8 +49,7 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
 
     Raises:
         FileNotFoundError: If a file is missing, or nothing is found.
-        ValueError: If the rasters do not pair up one to one, or two label maps would have one name,
-            or one that of an input.
+        ValueError: If the rasters do not pair up one to one, or two label maps would have one name.
     """
     for source in (rgb, aux or rgb):
         if not _is_several(source) and not Path(source).is_file():
@@ -93,8 +90,7 @@ def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If the CSV has other columns or empty cells, or is no such file, or says where
-            to write beside ``out`` or not at all, or two label maps would have one name, or one
-            that of an input.
+            to write beside ``out`` or not at all, or two label maps would have one name.
     """
     csv_path = Path(csv_path)
     rows = _read_csv(csv_path)
@@ -232,10 +228,8 @@ def _is_several(source: str) -> bool:
 
 
 def _checked(pairs: Iterable[Pair]) -> list[Pair]:
-    """Refuse outputs that would overwrite an input or each other."""
+    """Refuse outputs that would overwrite each other, or are no GeoTIFFs."""
     pairs = list(pairs)
-    inputs = [path for pair in pairs for path in (pair.rgb, pair.aux) if path is not None]
-    check_outputs([pair.out for pair in pairs], inputs)
     written: dict[Path, Pair] = {}
     for pair in pairs:
         target = pair.out.resolve()

@@ -20,12 +20,15 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.mcrm import MCRM
 from mobanet_mmseg.visualization.colours import UNLABELLED_COLOUR, colourise, hillshade, stretch
-from mobanet_mmseg.visualization.pictures import compose_panels, sample_name, save_picture
-from mobanet_mmseg.writing import check_outputs
+from mobanet_mmseg.visualization.pictures import (
+    check_folder,
+    compose_panels,
+    sample_name,
+    save_picture,
+)
 
 MASK_COLOUR = (230, 0, 200)
 MASK_STRIPES = 12  # pixels from stripe to stripe
-PATHS = ('img_path', 'aux_path', 'seg_map_path')
 TITLES = {'optical': 'optical', 'aux': 'aux (hillshade)'}
 LABEL_WEIGHT = 0.45  # of the labels where they lie over the image
 
@@ -63,24 +66,18 @@ def browse(config: Config, out_dir: str | Path, num: int = 20, split: str = 'tra
     Raises:
         FileNotFoundError: If data are missing.
         OSError: If a picture cannot be written.
-        ValueError: If the config lacks one of these, or the data do not fit it.
+        ValueError: If the config lacks one of these, the data do not fit it, or they lie in the
+            folder.
     """
     written = []
     loader, preprocessor = _build(config, num, split)
+    check_folder(out_dir, '.png', loader.dataset)
     classes = Classes.of(loader.dataset.metainfo)
     samples = itertools.islice(_samples(loader, preprocessor, split == 'train'), num)
     for index, sample in enumerate(track(samples, 'Drawing', total=num)):
         written.append(Path(out_dir) / f'{index:03}_{sample.name}.png')
-        check_outputs(written[-1:], _inputs(loader.dataset))
         save_picture(written[-1], _draw(sample, classes))
     return written
-
-
-def _inputs(dataset: Dataset) -> Iterator[str]:
-    """Paths of all that a data set reads."""
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        yield from (info[key] for key in PATHS if info.get(key))
 
 
 def _build(config: Config, num: int, split: str) -> tuple[DataLoader, SegDataPreProcessor]:

@@ -9,8 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmseg.structures import SegDataSample
+from torch.utils.data import Dataset
 
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
+from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.visualization.colours import (
     UNLABELLED_COLOUR,
     Colour,
@@ -18,7 +20,7 @@ from mobanet_mmseg.visualization.colours import (
     hillshade,
     stretch,
 )
-from mobanet_mmseg.writing import whole_file
+from mobanet_mmseg.writing import check_outputs, whole_file
 
 LEAST_PIXELS = 360  # longer side of a panel; below it titles and legend would not fit
 MOST_PIXELS = 1200  # longer side of a panel
@@ -58,6 +60,33 @@ def check_ending(path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in ENDINGS:
         raise ValueError(f'{path} is to be a picture: end its name in one of {", ".join(ENDINGS)}.')
+
+
+def check_folder(folder: str | Path, ending: str, dataset: Dataset) -> None:
+    """Refuse a folder of pictures or maps in which rasters of the dataset lie.
+
+    Args:
+        folder: Where files are to be written; it need not exist.
+        ending: Of their names.
+        dataset: What they are made of, wrapped or not.
+
+    Raises:
+        ValueError: If a file with that ending is read, or a source of a raster that is.
+    """
+    there = [path for path in Path(folder).glob('*') if path.suffix.lower() == ending]
+    if there:
+        check_outputs(there, files_behind(*rasters_of(dataset)))
+
+
+def rasters_of(dataset: Dataset) -> list[str]:
+    """Name the rasters that a dataset reads.
+
+    Args:
+        dataset: MMSeg's, or a wrapper of MMEngine's around some.
+    """
+    tiles = (dataset.get_data_info(index) for index in range(len(dataset)))
+    keys = ('img_path', 'aux_path', 'seg_map_path')
+    return [tile[key] for tile in tiles for key in keys if tile.get(key) is not None]
 
 
 def sample_name(sample: SegDataSample) -> str:

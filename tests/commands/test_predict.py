@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from rasterio.transform import Affine
 from scenes.paths import ROOT
@@ -245,6 +246,54 @@ def test_mistake_of_the_user_is_one_sentence_and_nothing_is_written(scene, monke
     (sentence,) = fail(run_tool, monkeypatch, scene, *options)
     assert said in sentence
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+OVERWRITTEN = {
+    'picture over rgb': (('--rgb', 'rgb.png', *PAIR[2:], '--picture', 'rgb.png'), 'rgb.png'),
+    'picture over label': (
+        (*PAIR, '--label', 'rgb.png', '--picture', './rgb.png'), 'rgb.png would be written over'),
+    'picture over a source': (('--rgb', 'rgb.vrt', *PAIR[2:], '--picture', 'rgb.png'), 'rgb.png'),
+    'picture over a link': ((*PAIR, '--label', 'rgb.png', '--picture', 'link.png'), 'link.png'),
+    'labels over label': (
+        (*PAIR[:4], '--out', 'truth.tif', '--label', 'truth.tif', '--picture', 'a.png'), 'truth.'),
+    'labels over checkpoint': ((*PAIR[:4], '--out', 'model.tif'), 'model.tif would be written'),
+    'folder over a source': (('--rgb', 'out/out.vrt', *PAIR[2:4], '--out', 'out/'), 'out.tif'),
+    'confidence over aux': (
+        (*PAIR[:2], '--aux', 'a_confidence.tif', '--out', 'a.tif', '--confidence'), 'a_confidence'),
+    'labels over the next pair': (('--pairs', 'over.csv'), 'truth.tif would be written over'),
+    'probabilities over another pair': (('--pairs', 'beside.csv', '--probabilities'), 'b_probab'),
+    'labels over what is left out': (('--pairs', 'over.csv', '--skip-existing'), 'truth.tif would'),
+    'two maps of one name': (('--pairs', 'twice.csv', '--confidence'), 'would be written twice'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', OVERWRITTEN)
+def test_nothing_that_is_read_is_written_over(scene, monkeypatch, name):
+    options, said = OVERWRITTEN[name]
+    folder = scene['out'].parent
+    monkeypatch.chdir(folder)
+    for copy in ('a_confidence.tif', 'b_probabilities.tif', 'truth.tif', 'done.tif'):
+        shutil.copy(scene['aux'], folder / copy)
+    (folder / 'out').mkdir()
+    shutil.copy(scene['rgb'], folder / 'out' / 'out.tif')
+    rasterio.shutil.copy(folder / 'out' / 'out.tif', folder / 'out' / 'out.vrt', driver='VRT')
+    rasterio.shutil.copy(scene['rgb'], folder / 'rgb.png', driver='PNG')
+    rasterio.shutil.copy(folder / 'rgb.png', folder / 'rgb.vrt', driver='VRT')
+    (folder / 'link.png').symlink_to(folder / 'rgb.png')
+    shutil.copy(scene['checkpoint'], folder / 'model.tif')
+    scene['checkpoint'] = folder / 'model.tif'
+    lines = 'rgb.tif,aux.tif,{}\nout/out.tif,{},{}\n'
+    for csv_name, cells in (
+        ('over', ('truth.tif', 'truth.tif', 'done.tif')),
+        ('beside', ('b.tif', 'b_probabilities.tif', 'c.tif')),
+        ('twice', ('c.tif', 'aux.tif', 'c_confidence.tif')),
+    ):
+        (folder / f'{csv_name}.csv').write_text('rgb,aux,out\n' + lines.format(*cells))
+    before = {path: path.read_bytes() for path in folder.rglob('*.*') if path.is_file()}
+    (sentence,) = fail(run_tool, monkeypatch, scene, *options)
+    assert said in sentence
+    after = {path: path.read_bytes() for path in folder.rglob('*.*') if path.is_file()}
+    assert after == before
 
 
 @pytest.mark.parametrize('name', ['config', 'checkpoint'])

@@ -1,9 +1,11 @@
+import shutil
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
@@ -97,8 +99,52 @@ def test_dataset_without_colours_is_refused(tmp_path, runner, raster):
         hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(37, 53))])
 
 
+class Tiles:
+    """A dataset of one tile."""
+
+    def __init__(self, *paths):
+        self.tile = dict(zip(('img_path', 'aux_path', 'seg_map_path'), paths, strict=False))
+
+    def __len__(self):
+        return 1
+
+    def get_data_info(self, index):
+        return self.tile
+
+
+@pytest.mark.parametrize('which', [0, 1, 2])
+def test_folder_of_the_rasters_that_are_read_is_refused(tmp_path, runner, raster, which):
+    paths = [str(raster)] * 3
+    paths[which] = str(tmp_path / 'here' / raster.name)
+    (tmp_path / 'here').mkdir()
+    shutil.copy(raster, paths[which])
+    rasterio.shutil.copy(raster, tmp_path / 'tile.vrt', driver='VRT')
+    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'here')})
+    runner.test_dataloader = SimpleNamespace(dataset=Tiles(*paths))
+    with pytest.raises(ValueError, match=r'here/tile_1\.tif would be written over'):
+        hook.before_test(runner)
+    hook.out_dir = tmp_path / 'elsewhere'
+    hook.before_test(runner)
+    hook.out_dir = tmp_path
+    runner.test_dataloader.dataset = Tiles(str(tmp_path / 'tile.vrt'))
+    with pytest.raises(ValueError, match=r'tile_1\.tif would be written over'):
+        hook.before_test(runner)
+
+
+def test_folder_of_pictures_that_are_read_is_refused(tmp_path, runner, raster):
+    rasterio.shutil.copy(raster, tmp_path / 'tile.png', driver='PNG')
+    runner.test_dataloader = SimpleNamespace(dataset=Tiles(str(tmp_path / 'tile.png')))
+    runner.val_dataloader = runner.test_dataloader
+    for split in ('val', 'test'):
+        with pytest.raises(ValueError, match=r'tile\.png would be written over'):
+            getattr(drawing_hook(out_dir=str(tmp_path)), f'before_{split}')(runner)
+        getattr(drawing_hook(out_dir=str(tmp_path), draw=False), f'before_{split}')(runner)
+        getattr(drawing_hook(), f'before_{split}')(runner)
+
+
 def drawing_hook(**options):
-    return HOOKS.build({'type': 'MultimodalVisualizationHook', 'draw': True, **options})
+    options = {'draw': True, **options}
+    return HOOKS.build({'type': 'MultimodalVisualizationHook', **options})
 
 
 def test_nothing_is_drawn_unless_asked_for(runner):

@@ -747,7 +747,7 @@ def test_failure_gets_one_sentence_and_leaves_no_file(scene, name):
 
 def test_input_is_never_overwritten(scene):
     before = files_in(scene['out'].parent)
-    for name in ('rgb', 'aux'):
+    for name in ('rgb', 'aux', 'config', 'checkpoint'):
         with pytest.raises(ValueError, match='would be written over .*, which is read'):
             known(scene).predict_file(scene['rgb'], scene['aux'], scene[name])
     assert files_in(scene['out'].parent) == before

@@ -12,6 +12,9 @@ from mmengine.dist import is_main_process
 from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
 from mobanet_mmseg.engine.modality_report import measure_modalities, report_table, write_report
 from mobanet_mmseg.engine.runner import SafeRunner
+from mobanet_mmseg.rasters.sources import files_behind
+from mobanet_mmseg.visualization.pictures import rasters_of
+from mobanet_mmseg.writing import check_outputs
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +34,11 @@ def main() -> None:
     config.load_from = args.checkpoint
     config.resume = False
     try:
-        measured = measure_modalities(SafeRunner.from_cfg(config))
+        runner = SafeRunner.from_cfg(config)
+        if args.out is not None:
+            rasters = files_behind(*rasters_of(runner.test_loop.dataloader.dataset))
+            check_outputs([args.out], [args.config, args.checkpoint, *rasters])
+        measured = measure_modalities(runner)
         if is_main_process():
             print(report_table(measured))
             print('drop: points below both')
