@@ -192,7 +192,8 @@ class _Scan:
 
     def _read(self, key: str, window: Window) -> np.ndarray:
         path, bands = self.tile[key], self.bands[key]
-        pixels = read_window(path, bands, window, self.shape, nodata_to_nan=True)
+        of_aux = key == 'aux_path'  # as the transform reads: the optical one as it is stored
+        pixels = read_window(path, bands, window, self.shape, nodata_to_nan=True, measured=of_aux)
         self.missing[key] += int(np.isnan(pixels).any(axis=-1).sum())
         return pixels
 

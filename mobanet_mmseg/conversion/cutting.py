@@ -70,6 +70,7 @@ class Cutter:
         grid: Header of the optical raster.
         aux: Header of the auxiliary raster.
         img_bands: Bands of the optical raster that are written.
+        aux_bands: Bands of the auxiliary raster that are written.
         read_aux: Reads (h, w, number of bands) floating values of a window of the optical grid, NaN
             where there are none.
         labels: The labels, if there are any.
@@ -80,6 +81,7 @@ class Cutter:
     grid: RasterInfo
     aux: RasterInfo
     img_bands: Sequence[int]
+    aux_bands: Sequence[int]
     read_aux: Callable[[Window], np.ndarray]
     labels: Labels | None
     classes: Classes | None
@@ -144,7 +146,7 @@ class Cutter:
 
     def _save_optical(self, name: str, tile: Tile, img: np.ndarray, valid: np.ndarray) -> None:
         """Write the optical tile, with a mask where the nodata value does not say what is valid."""
-        nodata = self.grid.nodata[0]
+        nodata = self.grid.common_nodata(self.img_bands)
         if nodata is not None and np.issubdtype(img.dtype, np.floating):
             img[np.isnan(img)] = nodata
         empty = img[~valid]
@@ -152,10 +154,11 @@ class Cutter:
         self._save('img', name, tile, img, nodata, None if told or valid.all() else valid)
 
     def _aux_nodata(self) -> float:
-        """The raster's nodata value; NaN where it has none, or none that fits."""
-        nodata = self.aux.nodata[0]
+        """The raster's nodata value; NaN where it has none, several, or none that fits."""
+        nodata = None if self.aux.scales else self.aux.common_nodata(self.aux_bands)
         with np.errstate(over='ignore'):
-            exact = nodata is not None and float(float_type(self.aux).type(nodata)) == nodata
+            dtype = float_type(self.aux, self.aux_bands)
+            exact = nodata is not None and float(dtype.type(nodata)) == nodata
         return nodata if exact else np.nan
 
     def _save(

@@ -227,7 +227,7 @@ def _cut_scene(scene: Scene, folder: Path, tile: int) -> tuple[Cutter, Counter]:
     labels = SceneLabels(scene.label, grid)
     side = min(tile, grid.height, grid.width)
     with _heights(grid, aux) as read_aux:
-        cutter = Cutter(folder, grid, aux, (1, 2, 3), read_aux, labels, CODES.classes)
+        cutter = Cutter(folder, grid, aux, (1, 2, 3), (1,), read_aux, labels, CODES.classes)
         for part in cut(grid.height, grid.width, side, min(MIN_SIDE, side)):
             cutter.write(part)
     for part, cutout in list(cutter.written.items()):
@@ -251,7 +251,7 @@ def _heights(grid: RasterInfo, aux: RasterInfo) -> Iterator[HeightReader]:
     """Give how heights of a window are read: by their places, or by their pixels."""
     if all(not info.transform.is_identity and info.crs is not None for info in (grid, aux)):
         check_overlap(aux, grid)
-        options = value_options(aux, grid, Resampling.bilinear)
+        options = value_options(aux, grid, Resampling.bilinear, (1,))
         with WarpedRaster(aux, grid, (1,), options) as warped:
             yield lambda window: _on_land(warped.read(window))
         return
@@ -262,9 +262,9 @@ def _heights(grid: RasterInfo, aux: RasterInfo) -> Iterator[HeightReader]:
             f'{grid.width}, and they do not both say where they lie, by which one could be warped '
             'onto the other: download both again.'
         )
-    dtype = float_type(aux)
+    dtype = float_type(aux, (1,))
     yield lambda window: _on_land(
-        read_window(aux.path, (1,), window, shape, nodata_to_nan=True).astype(dtype, copy=False)
+        read_window(aux.path, (1,), window, shape, measured=True).astype(dtype, copy=False)
     )
 
 

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES, Classes
-from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
+from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of, nodata_lookup
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import WarpedRaster
@@ -122,10 +122,7 @@ class RasterLabels:
         options = {'src_nodata': None, 'nodata': None, 'add_alpha': True, 'dtype': info.dtype}
         options['resampling'] = Resampling.nearest
         self._raster = WarpedRaster(info, grid, range(1, count + 2), options)
-        nodata = info.nodata[0]
-        # black with a nodata of 0 is no label, but the 0 within blue is no nodata
-        key = nodata if count == 1 or nodata is None else (int(nodata),) * count
-        self._lookup = ({} if nodata is None else {key: IGNORE_INDEX}) | codes.lookup
+        self._lookup = nodata_lookup(info, count) | codes.lookup
 
     def __enter__(self) -> 'RasterLabels':
         """Open nothing yet."""

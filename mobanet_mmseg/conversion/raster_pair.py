@@ -121,7 +121,7 @@ def convert(
         tiles = cut(grid.height, grid.width, cutting.tile, min(cutting.min_side, cutting.tile))
         if pair.label is not None:  # an impossible split is refused before the work
             split_blocks(tiles, cutting.block, cutting.test_share, cutting.seed)
-        options = value_options(aux, grid, Resampling[cutting.resampling])
+        options = value_options(aux, grid, Resampling[cutting.resampling], aux_bands)
         with (
             WarpedRaster(aux, grid, aux_bands, options) as warped,
             _open_labels(pair, grid) as labels,
@@ -133,7 +133,7 @@ def convert(
                 classes = pair.codes.classes
                 if classes is None:
                     raise ValueError(f'{pair.label} has no class: give --classes NAME=VALUE.')
-            cutter = Cutter(folder, grid, aux, img_bands, warped.read, labels, classes)
+            cutter = Cutter(folder, grid, aux, img_bands, aux_bands, warped.read, labels, classes)
             for tile in track(tiles, 'Cutting the tiles'):
                 cutter.write(tile)
             return _finish(cutter, out, cutting, aux_bands)

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
-from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.windows import read_mask, read_stack, read_window
 from mobanet_mmseg.tiling.windows import Window
 
@@ -133,11 +133,24 @@ def read_classes(
     label = read_info(path)
     bands = range(1, label.count + 1)
     pixels = read_window(path, bands, window, shape)
-    if label.count == 1 and label.nodata[0] is not None:
-        lookup = {label.nodata[0]: IGNORE_INDEX} | lookup
-    labels = classes_of(pixels, lookup)
+    labels = classes_of(pixels, nodata_lookup(label, label.count) | lookup)
     labels[~read_mask(path, bands, window, shape)] = IGNORE_INDEX
     return labels, pixels
+
+
+def nodata_lookup(label: RasterInfo, count: int) -> dict[float | tuple[float | None, ...], int]:
+    """Say which value or colour of a label raster is none; a class that is it goes before.
+
+    Black with a nodata value of 0 is no label, but the 0 within blue is no nodata.
+
+    Args:
+        label: Header of the label raster.
+        count: Number of its bands that make up a label, 1 or 3.
+    """
+    nodata = label.nodata[:count]
+    if None in nodata or (count > 1 and not np.isfinite(nodata).all()):
+        return {}
+    return {nodata[0] if count == 1 else tuple(map(int, nodata)): IGNORE_INDEX}
 
 
 def classes_of(pixels: np.ndarray, lookup: dict[int | tuple[int, ...], int]) -> np.ndarray:
@@ -148,7 +161,7 @@ def classes_of(pixels: np.ndarray, lookup: dict[int | tuple[int, ...], int]) -> 
         lookup: Class index of each value and each colour.
 
     Returns:
-        (H, W) uint8, ``UNKNOWN`` where the lookup has no class.
+        (H, W) uint8, ``UNKNOWN`` where the lookup has no class; NaN is ignored.
 
     Raises:
         ValueError: If colours are not uint8.
@@ -173,4 +186,6 @@ def classes_of(pixels: np.ndarray, lookup: dict[int | tuple[int, ...], int]) -> 
     for code, index in known.items():
         # turns UNKNOWN into the index where the code is met, 15 times faster than a masked copy
         labels ^= (codes == code).view(np.uint8) * np.uint8(UNKNOWN ^ index)
+    if np.issubdtype(codes.dtype, np.floating):
+        labels[np.isnan(codes)] = IGNORE_INDEX
     return labels

@@ -150,9 +150,7 @@ class PairReader(AbstractContextManager):
 
     def _read_aux(self, window: Window) -> np.ndarray:
         shape = (self.info.height, self.info.width)
-        return read_window(
-            self._aux_info.path, self._spec.aux_bands, window, shape, nodata_to_nan=True
-        )
+        return read_window(self._aux_info.path, self._spec.aux_bands, window, shape, measured=True)
 
     def _read_warped(self, window: Window) -> np.ndarray:
         values = self._warped.read(window)
@@ -232,7 +230,7 @@ def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRa
     check_crs(aux, grid)
     check_overlap(aux, grid)
     check_no_alpha(aux, bands)
-    return WarpedRaster(aux, grid, bands, value_options(aux, grid, Resampling.bilinear))
+    return WarpedRaster(aux, grid, bands, value_options(aux, grid, Resampling.bilinear, bands))
 
 
 @contextmanager

@@ -40,8 +40,11 @@ class RasterInfo:
         dtypes: Name of numpy's type of each band.
         crs: Coordinate reference system, None where the file has none.
         transform: From (col, row) to the coordinates of ``crs``.
-        nodata: Value that means 'no data', one per band, None where there is none.
+        nodata: Stored value that means 'no data', one per band, None where there is none.
         alpha: Numbers of the bands that are marked as alpha, counted from 1.
+        scales: What each band's stored values are multiplied with to give its unit; ``()`` where
+            they are in it, as most are.
+        offsets: What is added to that; ``()`` likewise.
     """
 
     path: str
@@ -53,6 +56,8 @@ class RasterInfo:
     transform: Affine
     nodata: tuple[float | None, ...]
     alpha: tuple[int, ...] = ()
+    scales: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -66,6 +71,22 @@ class RasterInfo:
             bands: Their numbers, counted from 1.
         """
         return np.result_type(*(self.dtypes[band - 1] for band in bands)).name
+
+    def to_unit(self, values: np.ndarray, bands: Sequence[int]) -> np.ndarray:
+        """Bring stored values to the unit that the scale and the offset of each band state.
+
+        Args:
+            values: (number of bands, h, w) floating values.
+            bands: Their numbers, counted from 1.
+        """
+        if not self.scales:
+            return values
+        scales, offsets = (
+            np.array([each[band - 1] for band in bands])[:, None, None]
+            for each in (self.scales, self.offsets)
+        )
+        with np.errstate(over='ignore', invalid='ignore'):
+            return (values * scales + offsets).astype(values.dtype)
 
     def common_nodata(self, bands: Sequence[int]) -> float | None:
         """Give the nodata value that all of some bands have; None where they have no common one.
@@ -169,6 +190,8 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         dataset: The raster, warped or in memory too.
         path: What it is called.
     """
+    linear = dataset.scales, dataset.offsets
+    stated = linear != ((1.0,) * dataset.count, (0.0,) * dataset.count)
     return RasterInfo(
         path=path,
         height=dataset.height,
@@ -183,6 +206,8 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
             for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
             if meaning == ColorInterp.alpha
         ),
+        scales=dataset.scales if stated else (),
+        offsets=dataset.offsets if stated else (),
     )
 
 

@@ -37,8 +37,8 @@ def aux_ranges(
     """Say for each auxiliary raster which values become 0 and 1.
 
     What is known of a raster's own values is read from ``aux_statistics.json`` beside it; the rest
-    is computed and added to that file. An entry holds as long as its raster's size, time and nodata
-    value are the same.
+    is computed and added to that file. An entry holds as long as its raster's size, time, nodata
+    value, scale and offset are the same.
 
     Args:
         paths: The rasters.
@@ -177,9 +177,14 @@ def _update(folder: Path, paths: list[str], keep: bool, percentages: Sequence[fl
 
 
 def _fingerprint(path: str) -> dict[str, Any]:
-    stat = Path(path).stat()
-    nodata = [None if value is None else repr(value) for value in read_info(path).nodata]
-    return {'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns, 'nodata': nodata}
+    stat, info = Path(path).stat(), read_info(path)
+    return {
+        'size': stat.st_size,
+        'mtime_ns': stat.st_mtime_ns,
+        'nodata': [None if value is None else repr(value) for value in info.nodata],
+        **({'unit': [[*info.scales], [*info.offsets]]} if info.scales else {}),
+        **({'alpha': [*info.alpha]} if info.alpha else {}),
+    }
 
 
 def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
@@ -188,7 +193,8 @@ def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
         return False
     now = _fingerprint(path)
     known = entry.get('percentiles', {})
-    if {key: entry.get(key) for key in now} != now or not isinstance(known, dict):
+    stated = {key: entry[key] for key in (*now, 'unit', 'alpha') if key in entry}
+    if stated != now or not isinstance(known, dict):
         return False
     limits = [known.get(f'{percentage:g}') for percentage in sorted(percentages)]
     return _are_limits(entry.get('min'), entry.get('max'), count := read_info(path).count) and all(
@@ -278,9 +284,19 @@ def _warn(path: Path, said: str) -> None:
 
 
 def _read_chunks(path: str) -> Iterator[np.ndarray]:
+    """Read all bands; complex ones are left NaN, and by alpha ones the others are masked."""
     info = read_info(path)
+    real = [band for band in info.data_bands if 'complex' not in info.dtypes[band - 1]]
+    groups = [real, *([band] for band in info.alpha)]
     for window in chunks(info):
-        yield read_window(path, range(1, info.count + 1), window, nodata_to_nan=True)
+        values = [read_window(path, bands, window, measured=True) for bands in groups if bands]
+        if len(values) == 1 and len(real) == info.count:
+            yield values[0]
+            continue
+        shown = [band - 1 for bands in groups for band in bands]
+        every = np.full((window.height, window.width, info.count), np.nan)
+        every[..., shown] = np.concatenate(values, axis=-1)
+        yield every
 
 
 def _extremes(read_chunks: Chunks, count: int) -> tuple[Values, Values]:

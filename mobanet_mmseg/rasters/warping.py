@@ -55,8 +55,11 @@ class WarpedRaster:
             'YSCALE': f'{1 / down}',
         }
         self._path = info.path
+        self._asked = self.bands
+        self._measured = 'add_alpha' not in options
         handle = open_raster(info.path)
-        if 'add_alpha' not in options and (handle.masked or info.alpha):
+        varied = len({*info.dtypes}) > 1 or len({*map(repr, info.nodata)}) > 1
+        if self._measured and (handle.masked or info.alpha or varied):
             self._path, self.bands = _masked(handle, bands), tuple(range(1, len(bands) + 1))
         self._source: DatasetReader | None = None
         self._vrt: WarpedVRT | None = None
@@ -70,7 +73,7 @@ class WarpedRaster:
         self.close()
 
     def read(self, window: Window) -> np.ndarray:
-        """Read (h, w, number of bands) values of a window of the grid.
+        """Read (h, w, number of bands) values of a window of the grid, measured ones in their unit.
 
         Args:
             window: Window of the grid; one of whole cells is read once, others share theirs.
@@ -84,6 +87,8 @@ class WarpedRaster:
         for row in range(window.row - window.row % height, window.bottom, height):
             for col in range(window.col - window.col % width, window.right, width):
                 self._read_cell(row, col, window, values)
+        if self._measured:
+            values = self.info.to_unit(values, self._asked)
         return np.moveaxis(values, 0, -1)
 
     def close(self) -> None:
@@ -146,21 +151,25 @@ def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
         )
 
 
-def value_options(info: RasterInfo, grid: RasterInfo, resampling: Resampling) -> dict[str, Any]:
+def value_options(
+    info: RasterInfo, grid: RasterInfo, resampling: Resampling, bands: Sequence[int]
+) -> dict[str, Any]:
     """Say how a raster of measured values is warped; where it has none becomes NaN.
 
     Args:
         info: Header of the raster.
         grid: Header of the raster onto whose grid it goes.
         resampling: How its cells become the grid's, where they are not the same ones.
+        bands: Numbers of the bands that are read, counted from 1.
 
     Returns:
         Options of rasterio's WarpedVRT besides the grid's.
     """
     if lies_on(info, grid):
         resampling = Resampling.nearest
-    options = {'resampling': resampling, 'nodata': np.nan, 'dtype': str(float_type(info))}
-    if np.issubdtype(info.dtype, np.floating) and info.nodata[0] is None:
+    dtype = float_type(info, bands)
+    options = {'resampling': resampling, 'nodata': np.nan, 'dtype': str(dtype)}
+    if np.issubdtype(info.dtype_of(bands), np.floating) and info.nodata[bands[0] - 1] is None:
         options['src_nodata'] = np.nan
     # else nodata of one band counts as a value where another band has one
     return {**options, 'UNIFIED_SRC_NODATA': 'PARTIAL'}
@@ -184,13 +193,14 @@ def grid_options(grid: RasterInfo) -> dict[str, Any]:
     }
 
 
-def float_type(info: RasterInfo) -> np.dtype:
+def float_type(info: RasterInfo, bands: Sequence[int]) -> np.dtype:
     """The floating type that holds a raster's values.
 
     Args:
         info: Header of the raster.
+        bands: Numbers of the bands that are read, counted from 1.
     """
-    return np.result_type(np.dtype(info.dtype), np.float32)
+    return np.result_type(np.dtype(info.dtype_of(bands)), np.float32)
 
 
 def _source_pixels(info: RasterInfo, grid: RasterInfo) -> tuple[float, float]:
@@ -217,8 +227,9 @@ def _cell(source_pixels: float) -> tuple[int, int]:
 def _masked(handle: Handle, bands: Sequence[int]) -> str:
     """Describe a raster whose values are NaN where its nodata, mask or alpha leave them out.
 
-    GDAL warps by one of these alone, and takes a half transparent pixel for none. So there is a
-    virtual raster around the file for its nodata, and one around that for each mask.
+    GDAL warps by one of these alone, by the first band's nodata value and type, and takes a half
+    transparent pixel for none. So there is a virtual raster around the file for its nodata, and one
+    around that for each mask.
     """
     info = handle.info
     nodata = (info.nodata[band - 1] for band in bands)
@@ -227,22 +238,27 @@ def _masked(handle: Handle, bands: Sequence[int]) -> str:
     masks += [
         f'<SourceBand>{band}</SourceBand><LUT>0:0,1e-30:255</LUT>' for band in info.alpha
     ]  # all above 0 is 255
-    source = info.path
+    source, dtype = info.path, float_type(info, bands)
     for mask in masks:
         mask = (
             '<MaskBand><VRTRasterBand dataType="Byte"><ComplexSource><SourceFilename>'
             f'{escape(info.path)}</SourceFilename>{mask}</ComplexSource></VRTRasterBand></MaskBand>'
         )
-        source = _virtual(source, info, bands, inner, mask)
+        source = _virtual(source, info, bands, dtype, inner, mask)
         bands, inner = range(1, len(bands) + 1), ['<UseMaskBand>true</UseMaskBand>'] * len(bands)
-    return _virtual(source, info, bands, inner)
+    return _virtual(source, info, bands, dtype, inner)
 
 
 def _virtual(
-    source: str, info: RasterInfo, bands: Sequence[int], inner: Sequence[str], mask: str = ''
+    source: str,
+    info: RasterInfo,
+    bands: Sequence[int],
+    dtype: np.dtype,
+    inner: Sequence[str],
+    mask: str = '',
 ) -> str:
     """Describe a virtual raster of floating values."""
-    kind = float_type(info).name.capitalize()
+    kind = dtype.name.capitalize()
     shown = ''.join(
         f'<VRTRasterBand dataType="{kind}"><NoDataValue>nan</NoDataValue><ComplexSource>'
         f'<SourceFilename>{escape(source)}</SourceFilename><SourceBand>{band}</SourceBand>{more}'

@@ -56,6 +56,7 @@ def read_window(
     shape: tuple[int, int] | None = None,
     *,
     nodata_to_nan: bool = False,
+    measured: bool = False,
 ) -> np.ndarray:
     """Read one window of a raster, and nothing else of it.
 
@@ -68,9 +69,11 @@ def read_window(
             raster's own size.
         nodata_to_nan: Whether what is not valid (see :func:`read_with_validity`) becomes NaN, in
             a result of float32 or float64.
+        measured: Whether values are, besides, in the unit that a scale and an offset of the file
+            state, not as they are stored.
 
     Returns:
-        (h, w, number of bands) array of the raster's own dtype.
+        (h, w, number of bands) array of the type that holds the values of these bands.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -79,10 +82,12 @@ def read_window(
     """
     handle, inner, missing = _open_window(path, bands, window, shape)
     values = _read(handle, bands, inner)
-    if nodata_to_nan:
+    if nodata_to_nan or measured:
         valid = _find_valid(handle, bands, inner, values)
         values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         values[~valid] = np.nan
+    if measured:
+        values = handle.info.to_unit(values, bands)
     return np.moveaxis(_continued(values, missing), 0, -1)
 
 
@@ -163,6 +168,11 @@ def read_stack(
     infinite values become 0, after the scaling. So do those of an optical raster of floating type,
     whose nodata value may be -3.4e38; an integer one keeps its nodata value.
 
+    A scale and an offset that the auxiliary file states are applied, as ``aux_range`` is in its
+    unit. Those of the optical file are not: the mean and the standard deviation that a config
+    normalises it by, and what encoders are trained on, are of the numbers that are stored, 0..255
+    as a rule.
+
     Args:
         img_path: Optical raster.
         aux_path: Auxiliary raster on the same grid; None for auxiliary channels of 0.
@@ -180,13 +190,13 @@ def read_stack(
     """
     info = read_info(img_path)
     check_bands(info, img_bands)
-    floating = any(np.issubdtype(info.dtypes[band - 1], np.floating) for band in img_bands)
+    floating = np.issubdtype(info.dtype_of(img_bands), np.floating)
     img = read_window(img_path, img_bands, window, nodata_to_nan=floating)
     if aux_path is None or not aux_bands:
         return stack_modalities(img, np.zeros((*img.shape[:2], len(aux_bands)), np.float32))
     check_sizes(read_info(aux_path), info)
     shape = (info.height, info.width)
-    aux = read_window(aux_path, aux_bands, window, shape, nodata_to_nan=True)
+    aux = read_window(aux_path, aux_bands, window, shape, measured=True)
     if aux_range is not None:
         aux = scale_aux(aux, *aux_range)
     return stack_modalities(img, aux)

@@ -139,7 +139,9 @@ def test_a_warped_height_does_not_depend_on_the_tiles(tmp_path):
     dsm = heights(tmp_path, roofs, from_origin(x, y, 2.8, 2.8), crs='EPSG:3857', nodata=-9999)
     pair = RasterPair(str(rgb), dsm)
     grid, aux = read_info(rgb), read_info(dsm)
-    with WarpedRaster(aux, grid, (1,), value_options(aux, grid, Resampling.bilinear)) as raster:
+    with WarpedRaster(
+        aux, grid, (1,), value_options(aux, grid, Resampling.bilinear, (1,))
+    ) as raster:
         expected = raster.read(Window(0, 0, 256, 256))[..., 0]
     assert np.nanstd(expected) > 3 and np.isnan(expected).any()
     for tile in (64, 250):

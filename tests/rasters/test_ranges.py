@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.enums import ColorInterp
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.modalities import Scaling
 from mobanet_mmseg.rasters import ranges, windows
+from mobanet_mmseg.rasters.files import close_rasters
 from mobanet_mmseg.rasters.ranges import (
     STATISTICS_FILE,
     aux_ranges,
@@ -297,3 +300,27 @@ def test_a_file_that_json_cannot_read_is_computed_again(tmp_path, content):
     path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
     (tmp_path / STATISTICS_FILE).write_text(content)
     assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS]
+
+
+def test_ranges_are_in_the_unit_that_the_file_states_and_follow_it(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', np.array([[0, 200], [5000, 7]], np.int16), nodata=7)
+    assert aux_ranges([path], (1,), 'tile') == [Scaling((0,), (5000,))]
+    time = path.stat()
+    for scale, offset in ((0.01, 100.0), (1.0, 0.0)):
+        info = '<PAMDataset><PAMRasterBand band="1"><Offset>{}</Offset><Scale>{}</Scale>'
+        beside = path.with_name('a.tif.aux.xml')
+        beside.write_text(info.format(offset, scale) + '</PAMRasterBand></PAMDataset>')
+        os.utime(path, ns=(time.st_mtime_ns,) * 2)
+        close_rasters()
+        as_new_process()
+        low, high = offset, 5000 * scale + offset
+        assert aux_ranges([path], (1,), 'tile') == [Scaling((low,), (high,))]
+
+
+def test_what_an_alpha_band_leaves_out_is_in_no_range(tmp_path):
+    pixels = np.stack([[[0, 31, 60]], [[0, 255, 255]]], -1).astype(np.float32)
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    with rasterio.open(path, 'r+') as raster:
+        raster.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+    assert aux_ranges([path], (1,), 'tile') == [Scaling((31,), (60,))]
+    assert aux_ranges([path], (2,), 'tile') == [Scaling((0,), (255,))]

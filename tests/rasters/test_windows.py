@@ -138,7 +138,7 @@ def valid_of(path, bands=(1,)):
     np.testing.assert_array_equal(np.isfinite(as_nan).any(-1), valid)
     grid = read_info(path)
     for resampling in (Resampling.nearest, Resampling.bilinear):
-        options = value_options(grid, grid, resampling)
+        options = value_options(grid, grid, resampling, bands)
         with WarpedRaster(grid, grid, bands, options) as warped:
             np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4)), as_nan)
     return valid
@@ -410,3 +410,95 @@ def test_rasters_that_differ_by_more_than_an_edge_are_refused_with_both_names(tm
         check_sizes(read_info(dsm), read_info(img))
     with pytest.raises(ValueError, match='but 37 x 53 are expected'):
         read_window(dsm, (1,), None, SHAPE)
+
+
+def heights_in_centimetres(path, **profile):
+    """100.05 .. 100.6 m as int16, without data where 7 is stored."""
+    stored = (np.arange(1, 13, dtype=np.int16) * 5).reshape(3, 4)
+    stored[2, 3] = 7
+    write_raster(path, np.stack([stored, stored * 2], -1), nodata=7, **profile)
+    with rasterio.open(path, 'r+') as raster:
+        raster.scales, raster.offsets = (0.01, 1.0), (100.0, 0.0)
+    metres = np.stack([stored * 0.01 + 100, stored * 2.0], -1).astype(np.float32)
+    metres[stored == 7, 0] = np.nan
+    return metres
+
+
+def test_auxiliary_values_are_in_the_unit_that_the_file_states(tmp_path):
+    path = tmp_path / 'a.tif'
+    metres = heights_in_centimetres(path)
+    grid = read_info(path)
+    for bands in ((1,), (2, 1)):
+        expected = metres[..., [band - 1 for band in bands]]
+        found = read_window(path, bands, measured=True)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+        options = value_options(grid, grid, Resampling.bilinear, bands)
+        with WarpedRaster(grid, grid, bands, options) as warped:
+            np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4)), expected)
+    np.testing.assert_array_equal(
+        read_window(path, (1,))[0, :, 0], [5, 10, 15, 20]
+    )  # as it is stored
+    img = write_raster(tmp_path / 'img.tif', np.full((3, 4), 9, np.uint8))
+    with rasterio.open(img, 'r+') as raster:
+        raster.scales = (0.1,)
+    stack = read_stack(img, path, img_bands=(1,), aux_bands=(1,), aux_range=(100, 101))
+    assert (stack[..., 0] == 9).all()  # the mean of a config is of stored numbers
+    np.testing.assert_allclose(stack[0, :, 1], [0.05, 0.1, 0.15, 0.2], atol=1e-5)
+    assert stack[2, 3, 1] == 0
+
+
+def stacked_vrt(path, bands, source):
+    """A VRT of (type, nodata) bands, all of them the first one of a source."""
+    shown = ''.join(
+        f'<VRTRasterBand dataType="{kind}" band="{number}">'
+        + ('' if nodata is None else f'<NoDataValue>{nodata}</NoDataValue>')
+        + f'<SimpleSource><SourceFilename relativeToVRT="1">{source.name}</SourceFilename>'
+        '<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>'
+        for number, (kind, nodata) in enumerate(bands, 1)
+    )
+    place = ', '.join(map(str, read_info(source).transform.to_gdal()))
+    path.write_text(
+        '<VRTDataset rasterXSize="4" rasterYSize="3"><SRS>EPSG:32633</SRS>'
+        f'<GeoTransform>{place}</GeoTransform>{shown}</VRTDataset>'
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    'bands',
+    [
+        [('Byte', None), ('Float32', 5)],
+        [('Float32', 5), ('Byte', 6)],
+        [('Int16', 3), ('UInt16', 4), ('Float64', None)],
+        [('Byte', 'nan'), ('Byte', 5)],
+    ],
+)
+@pytest.mark.parametrize('resampling', [Resampling.nearest, Resampling.bilinear])
+def test_each_band_has_its_own_type_and_nodata_warped_too(tmp_path, bands, resampling):
+    source = write_raster(tmp_path / 'source.tif', VALUES.astype(np.uint8))
+    path = stacked_vrt(tmp_path / 'mixed.vrt', bands, source)
+    numbers = tuple(range(1, len(bands) + 1))
+    expected = np.stack([VALUES.astype(float)] * len(bands), -1)
+    for channel, (_, nodata) in enumerate(bands):
+        if nodata is not None:
+            expected[..., channel][float(nodata) == VALUES] = np.nan
+    np.testing.assert_array_equal(read_window(path, numbers, measured=True), expected)
+    grid = read_info(path)
+    for asked in (numbers, numbers[::-1], numbers[-1:]):
+        options = value_options(grid, grid, resampling, asked)
+        with WarpedRaster(grid, grid, asked, options) as warped:
+            found = warped.read(Window(0, 0, 3, 4))
+        np.testing.assert_array_equal(found, expected[..., [band - 1 for band in asked]])
+
+
+def test_a_real_band_beside_complex_ones_is_read(tmp_path):
+    source = write_raster(tmp_path / 'source.tif', VALUES.astype(np.uint8))
+    path = stacked_vrt(tmp_path / 'slc.vrt', [('Float32', None), ('CFloat32', None)], source)
+    np.testing.assert_array_equal(read_window(path, (1,), measured=True)[..., 0], VALUES)
+    grid = read_info(path)
+    options = value_options(grid, grid, Resampling.bilinear, (1,))
+    with WarpedRaster(grid, grid, (1,), options) as warped:
+        np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4))[..., 0], VALUES)
+    with pytest.raises(ValueError, match=r'slc\.vrt holds complex64 numbers'):
+        read_window(path, (1, 2))
