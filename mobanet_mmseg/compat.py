@@ -7,19 +7,19 @@ Three patches, each of which does nothing where it is not needed:
 - torch >= 2.6 reads checkpoints with ``weights_only=True`` and refuses what mmengine writes into
   its own. The few harmless names are put on torch's allow-list; ``weights_only`` stays on.
 - mmengine reads what it fetches from an address without ``weights_only``, so that a checkpoint from
-  the web could run any code; it is put on there, too, and the checksum in an OpenMMLab file's name
-  is compared. The maintained fork, onedl-mmengine, falls back to reading any file as code; it no
-  longer does.
+  the web could run any code; it is put on there, too. The maintained fork, onedl-mmengine, falls
+  back to reading any file as code; it no longer does. A download that was cut, or is another file
+  than its name promises, is not kept; see :mod:`mobanet_mmseg.downloads`.
 """
 
 import builtins
 import codecs
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +27,8 @@ import mmengine.runner.checkpoint
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+
+from mobanet_mmseg.downloads import fetched
 
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
@@ -40,12 +42,25 @@ def patch_stack() -> None:
     mmengine.runner.checkpoint._safe_torch_load = partial(torch.load, weights_only=True)
 
 
-def load_url(address: str, **options: Any) -> Any:
-    """Stand for the ``load_url`` of mmengine: without code, and with a look at the checksum."""
-    checksum = re.search(r'-(?!20\d{6}\.)[0-9a-f]{8}\.', address)  # and no date
-    return torch.hub.load_state_dict_from_url(
-        address, check_hash=checksum is not None, weights_only=True, **options
-    )
+def load_url(
+    address: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Stand for the ``load_url`` of mmengine: without code, and of whole files.
+
+    Args:
+        address: Address of a file that torch wrote.
+        model_dir: Where files are kept; None is torch's cache.
+        map_location: See ``torch.load``.
+        progress: Not used.
+    """
+
+    def read(path: Path) -> Any:
+        return torch.load(path, map_location=map_location, weights_only=True)
+
+    return fetched(address, read, model_dir)
 
 
 class _MissingOps(ModuleType):

@@ -14,7 +14,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
     {'classes', 'writing'},
-    {'compat', 'folders', 'modalities', 'tiling', 'weights'},
+    {'downloads', 'folders'},
+    {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},

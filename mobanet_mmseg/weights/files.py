@@ -9,9 +9,10 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.hub import download_url_to_file, get_dir
 
+from mobanet_mmseg.downloads import ChecksumError, fetched, kept_path
 from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
+from mobanet_mmseg.writing import NotWrittenError
 
 
 class CheckpointError(ValueError):
@@ -117,11 +118,11 @@ def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
 
 
 def _read(source: str) -> Any:
-    if _is_safetensors(source):
-        return load_file(_fetch(source) if '://' in source else Path(source).expanduser())
+    if _is_safetensors(source):  # which MMEngine's loader does not read
+        return fetched(source, load_file) if '://' in source else load_file(_local(source))
     if '://' in source:
         return CheckpointLoader.load_checkpoint(source, map_location='cpu')
-    path = Path(source).expanduser()
+    path = _local(source)
     mapped = zipfile.is_zipfile(path)
     return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
 
@@ -131,29 +132,22 @@ def _is_safetensors(source: str) -> bool:
     return name.endswith('.safetensors')
 
 
-def _fetch(address: str) -> Path:
-    """Download a file that MMEngine's loader does not read to where its files are kept."""
-    path = _cached(address)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        download_url_to_file(address, str(path))
-    return path
-
-
-def _cached(address: str) -> Path:
-    return Path(get_dir(), 'checkpoints', Path(urlparse(address).path).name)
+def _local(source: str) -> Path:
+    return Path(source).expanduser()
 
 
 def _explain(error: Exception, source: str, kind: str, advice: str) -> Exception:
     """Say in a sentence why a file could not be read."""
+    if isinstance(error, NotWrittenError):
+        return error
     if '://' in source and isinstance(error, OSError):  # urllib's errors too
         return FileNotFoundError(
             f'The {kind} {source} cannot be fetched ({error}): download it elsewhere and put it '
-            f'at {_cached(source)}, or {advice}.'
+            f'at {kept_path(source)}, or {advice}.'
         )
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(f'The {kind} {Path(source).absolute()} does not exist: {advice}.')
-    if 'invalid hash' in str(error):
+    if isinstance(error, ChecksumError):
         return CheckpointError(
             f'What {source} gives is not the file that its name promises (wrong checksum): try '
             f'again, or {advice}.'
