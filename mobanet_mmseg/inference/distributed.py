@@ -28,6 +28,7 @@ from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.rasters.files import RasterInfo, gdal_settings
+from mobanet_mmseg.rasters.sources import check_alike
 from mobanet_mmseg.tiling.windows import Strip, Window, by_block, share_strips
 from mobanet_mmseg.writing import prepare_place, reporting
 
@@ -200,10 +201,11 @@ def open_shared(
         with failing_together():
             if get_rank() == 0:
                 source = inferencer.open_pair(rgb, aux, aux_range)
-        found = agreed(None if source is None else source.scaling)
+        found = agreed(None if source is None else (source.scaling, source.stamps))
         with failing_together():
             if source is None:
-                source = inferencer.open_pair(rgb, aux, found)
+                source = inferencer.open_pair(rgb, aux, found[0])
+                check_alike(source.stamps, found[1])
         yield source
     finally:
         if source is not None:

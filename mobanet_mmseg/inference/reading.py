@@ -30,6 +30,7 @@ from mobanet_mmseg.rasters.files import (
 )
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid
 from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
+from mobanet_mmseg.rasters.sources import check_unchanged, stamps
 from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
 from mobanet_mmseg.rasters.windows import check_bands, read_window, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
@@ -62,6 +63,7 @@ class PairReader(AbstractContextManager):
         info: Header of the optical raster.
         num_channels: Channels C of the stacked sample.
         scaling: The values that become 0 and 1, found if they were asked for by name.
+        stamps: What tells whether the rasters change while they are read.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -75,6 +77,7 @@ class PairReader(AbstractContextManager):
         aux_path: str | Path | None,
         spec: StackSpec,
     ) -> None:
+        self.stamps = stamps(img_path, aux_path)
         self.info = read_info(img_path)
         check_bands(self.info, spec.img_bands)
         self.num_channels = spec.num_channels
@@ -120,9 +123,14 @@ class PairReader(AbstractContextManager):
             band holds data.
 
         Raises:
-            ValueError: If a file is damaged there.
+            ValueError: If a file is damaged there, or is not the one that was opened.
         """
-        window = window or Window(0, 0, self.info.height, self.info.width)
+        try:
+            return self._read(window or Window(0, 0, self.info.height, self.info.width))
+        finally:  # in place of an error that comes of it
+            check_unchanged(self.stamps)
+
+    def _read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._spec.img_bands)
         stack = np.zeros((self.num_channels, window.height, window.width), np.float32)
         valid = np.empty(stack.shape[1:], bool)

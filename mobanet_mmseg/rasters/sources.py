@@ -1,4 +1,7 @@
-"""Says which files a raster is made of: its own, those beside it, and those that a VRT names."""
+"""Says which files a raster is made of, and whether they are still the same.
+
+They are its own, those beside it, and those that a VRT names.
+"""
 
 import os
 import re
@@ -11,6 +14,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 ARCHIVE = re.compile(r'(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)\+?\w*://)(?P<inside>.*)')
 NETWORK = re.compile(r'/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)|\b(?:https?|ftp|s3|gs)://')
+BESIDE = ('.aux.xml', '.ovr')
+
+Stamp = tuple[int, int, int]
+Stamps = dict[Path, Stamp]
 
 
 def files_behind(*rasters: str | Path | None) -> list[Path]:
@@ -35,6 +42,63 @@ def files_behind(*rasters: str | Path | None) -> list[Path]:
             with rasterio.open(name) as dataset:
                 left += dataset.files
     return [path for path in files.values() if path is not None]
+
+
+def stamps(*rasters: str | Path | None) -> Stamps:
+    """Note what tells whether a raster is replaced or rewritten while it is read.
+
+    Statistics and overviews beside it are left out: programs that show it write them.
+
+    Args:
+        *rasters: See :func:`files_behind`.
+    """
+    files = (path for path in files_behind(*rasters) if not path.name.endswith(BESIDE))
+    return {path: stamp for path in files if (stamp := _stamp(path)) is not None}
+
+
+def check_unchanged(noted: Stamps) -> None:
+    """Refuse rasters that are no longer what they were.
+
+    Args:
+        noted: From :func:`stamps`, before they were read.
+
+    Raises:
+        ValueError: If a file has another size, time or inode, or is gone.
+    """
+    for path, stamp in noted.items():
+        if _stamp(path) != stamp:
+            raise ValueError(_changed(path))
+
+
+def check_alike(noted: Stamps, others: Stamps) -> None:
+    """Refuse rasters that another process, perhaps on another machine, has seen differently.
+
+    Args:
+        noted: From :func:`stamps`.
+        others: The other one's.
+
+    Raises:
+        ValueError: If a file has another size or time.
+    """
+    for path in noted.keys() & others.keys():
+        if noted[path][:2] != others[path][:2]:  # inodes are each machine's own
+            raise ValueError(_changed(path))
+
+
+def _changed(path: Path) -> str:
+    return (
+        f'{path} has changed while it was read, so that two rasters would be mixed: let what '
+        'writes it end, and start again.'
+    )
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """Size, time and inode of a file; None where it is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _on_disk(name: str) -> Path | None:

@@ -1,5 +1,6 @@
 """Several processes share a list or one raster; threads stand in for them."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -211,6 +212,28 @@ def test_the_range_of_the_auxiliary_raster_is_found_by_one(noise, tmp_path, thre
     first, *others = found
     assert first.kind == 'tile'
     assert [each.scaling for each in others] == [((heights.min(),), (heights.max(),), False)] * 2
+
+
+def test_a_raster_that_changes_before_another_process_opens_it_is_not_mixed(
+    noise, tmp_path, threads, monkeypatch
+):
+    inferencer = inferencer_of(noise)
+    two = threads(2)
+    before = sorted(tmp_path.iterdir())
+    open_pair = inferencer.open_pair
+
+    def open_later(*args):
+        if two.rank() == 1:
+            os.utime(noise['rgb'], ns=(0, 1))
+        return open_pair(*args)
+
+    monkeypatch.setattr(inferencer, 'open_pair', open_later)
+    results = two.run(
+        lambda: shared(inferencer, noise['rgb'], noise['aux'], tmp_path / 'out.tif', **EVERY_MAP)
+    )
+    assert isinstance(results[0], OtherProcessError)
+    assert 'rgb.tif has changed while it was read' in str(results[1])
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize('failing', [0, 1, 2])

@@ -4,6 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
@@ -187,6 +188,25 @@ def test_without_an_auxiliary_raster_its_channels_are_zero(tmp_path):
         stack, valid = read_rows(reader, 3, 9)
     np.testing.assert_array_equal(stack[:3], np.moveaxis(random_tile(SHAPE)[0][3:9], -1, 0))
     assert stack.shape == (5, 6, 53) and not stack[3:].any() and valid.all()
+
+
+@pytest.mark.parametrize('shift', [0, 2.5])  # on the grid and warped
+@pytest.mark.parametrize('which', ['rgb', 'dsm'])
+@pytest.mark.parametrize('kind', ['another', 'smaller', 'gone'])
+def test_raster_that_changes_while_it_is_read_is_not_read_on(tmp_path, kind, which, shift):
+    img, aux = optical(tmp_path), heights(tmp_path, transform=place(shift))
+    rasterio.shutil.copy(img, tmp_path / 'rgb.vrt', driver='VRT')
+    with pair_of(tmp_path / 'rgb.vrt', aux, **FIXED) as reader:
+        reader.read(Window(0, 0, 10, 53))
+        path = img if which == 'rgb' else aux
+        if kind == 'gone':
+            path.unlink()
+        else:
+            shape = (20, 30) if kind == 'smaller' else SHAPE
+            other = random_tile(shape, seed=1)[0 if which == 'rgb' else 1]
+            write_raster(tmp_path / 'new.tif', other, transform=place(50, 50)).replace(path)
+        with pytest.raises(ValueError, match=rf'{which}\.tif has changed while it was read'):
+            reader.read(Window(10, 0, 27, 53))
 
 
 def test_a_raster_of_one_row_is_read(tmp_path):

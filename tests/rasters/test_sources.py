@@ -6,7 +6,7 @@ import pytest
 import rasterio.shutil
 from scenes.rasters import write_raster
 
-from mobanet_mmseg.rasters.sources import files_behind
+from mobanet_mmseg.rasters.sources import check_alike, check_unchanged, files_behind, stamps
 
 
 @pytest.fixture
@@ -71,3 +71,53 @@ def test_a_file_that_is_no_raster_stands_for_itself(tmp_path):
     path.write_text('rgb,aux\n')
     assert files_behind(path) == [path]
     assert os.fspath(path) not in files_behind('https://127.0.0.1:9/a.tif')
+
+
+def replace_keeping_time_and_size(tile):
+    stat = tile.stat()
+    other = tile.with_name('other.tif')
+    other.write_bytes(tile.read_bytes())
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(tile)
+
+
+def touch(tile):
+    os.utime(tile, ns=(0, 1))
+
+
+def append(tile):
+    stat = tile.stat()
+    with tile.open('ab') as file:
+        file.write(b'0')
+    os.utime(tile, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    'change', [replace_keeping_time_and_size, touch, append, lambda tile: tile.unlink()]
+)
+def test_a_file_that_changes_is_named_a_source_of_a_vrt_too(tile, tmp_path, change):
+    vrt = write_vrt(tmp_path / 'a.vrt', tile, tile)
+    noted = stamps(tile), stamps(None, vrt)
+    for each in noted:
+        check_unchanged(each)
+    change(tile)
+    for each in noted:
+        with pytest.raises(ValueError, match=r'tile\.tif has changed while it was read'):
+            check_unchanged(each)
+
+
+def test_statistics_and_overviews_beside_a_raster_change_nothing(tile):
+    for ending in ('.aux.xml', '.ovr'):
+        tile.with_name(f'{tile.name}{ending}').write_text('<PAMDataset></PAMDataset>')
+    noted = stamps(tile)
+    for ending in ('.aux.xml', '.ovr'):
+        tile.with_name(f'{tile.name}{ending}').unlink()
+    check_unchanged(noted)
+
+
+def test_another_machine_has_other_inodes_and_the_same_times(tile):
+    noted = {tile: (100, 5, 7)}
+    check_alike(noted, {tile: (100, 5, 8), tile.with_name('other.tif'): (1, 1, 1)})
+    for other in ((101, 5, 7), (100, 6, 7)):
+        with pytest.raises(ValueError, match=r'tile\.tif has changed'):
+            check_alike(noted, {tile: other})
