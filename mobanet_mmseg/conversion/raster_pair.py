@@ -27,7 +27,7 @@ from mobanet_mmseg.conversion.polygons import SUFFIXES, PolygonLabels
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
-from mobanet_mmseg.rasters.grids import check_crs, check_overlap
+from mobanet_mmseg.rasters.grids import check_crs, check_overlap, why_unplaced
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.warping import (
     WarpedRaster,
@@ -162,11 +162,10 @@ def _bands(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
 
 def _check_rasters(grid: RasterInfo, aux: RasterInfo, aux_bands: Sequence[int]) -> None:
     for info in (grid, aux):
-        if info.transform.is_identity:
+        if unplaced := why_unplaced(info):
             raise ValueError(
-                f'{info.path} has no georeference: write it into the file (gdal_edit -a_ullr '
-                '-a_srs), or, if the rasters lie on one grid, train on them as they are with '
-                'MultimodalSegDataset.'
+                f'{info.path} {": ".join(unplaced)}, or, if the rasters lie on one grid, train on '
+                'them as they are with MultimodalSegDataset.'
             )
     check_crs(aux, grid)
     check_overlap(aux, grid)

@@ -28,7 +28,8 @@ from mobanet_mmseg.rasters.files import (
     open_raster,
     read_info,
 )
-from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid
+from mobanet_mmseg.rasters.geotiff import place_of
+from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid, why_unplaced
 from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
 from mobanet_mmseg.rasters.sources import check_unchanged, stamps
 from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
@@ -228,12 +229,12 @@ def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRa
     Bilinear, or copied where its cells are the grid's.
     """
     for info in (aux, grid):
-        if info.transform.is_identity:
+        if unplaced := why_unplaced(info):
+            why, remedy = unplaced
             raise ValueError(
                 f'{aux.path} ({aux.height} x {aux.width} pixels) does not lie on the grid of '
-                f'{grid.path} ({grid.height} x {grid.width}), and {info.path} has no georeference '
-                'to warp by: write it into the file (gdal_edit -a_ullr -a_srs), or give the '
-                'raster of the same tile.'
+                f'{grid.path} ({grid.height} x {grid.width}), and {info.path} {why} to warp '
+                f'by: {remedy}, or give the raster of the same tile.'
             )
     check_crs(aux, grid)
     check_overlap(aux, grid)
@@ -292,7 +293,7 @@ def _as_file(
         values, info = _read_open(image, bands), info_of(image, image.name)
     try:
         with MemoryFile(dirname=f'{kind} image', filename=f'{uuid4().hex}.tif') as memory:
-            _write(memory, values, kind, info)
+            _write(memory, values, kind, info, bands)
             yield memory.name, tuple(range(1, values.shape[-1] + 1))
     finally:
         close_rasters()  # else they stay in memory
@@ -338,7 +339,13 @@ def _read_open(dataset: DatasetReader | WarpedVRT, bands: Sequence[int]) -> np.m
         ) from error
 
 
-def _write(memory: MemoryFile, image: np.ndarray, kind: str, info: RasterInfo | None) -> None:
+def _write(
+    memory: MemoryFile,
+    image: np.ndarray,
+    kind: str,
+    info: RasterInfo | None,
+    bands: Sequence[int],
+) -> None:
     """Write an image; where it has no data is NaN, or of optical integers the file's mask."""
     values, masked = np.ma.getdata(image), np.ma.getmaskarray(image)
     dtype = np.dtype(DTYPES.get(values.dtype.name, values.dtype))
@@ -347,11 +354,15 @@ def _write(memory: MemoryFile, image: np.ndarray, kind: str, info: RasterInfo | 
         values = np.where(masked, np.nan, values)
     height, width, count = image.shape
     size = {'height': height, 'width': width, 'count': count, 'dtype': dtype}
-    place = {} if info is None else {'crs': info.crs, 'transform': info.transform}
+    place = {} if info is None else {'crs': info.crs, **place_of(info)}
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         memory.open(driver='GTiff', **size, **place, bigtiff='if_safer') as dataset,
     ):
         dataset.write(np.moveaxis(values, -1, 0).astype(dtype, copy=False))
+        if info is not None and info.scales:
+            dataset.scales, dataset.offsets = (
+                tuple(each[band - 1] for band in bands) for each in (info.scales, info.offsets)
+            )
         if masked.any() and dtype.kind != 'f':
             dataset.write_mask(~masked.all(axis=-1))

@@ -8,21 +8,24 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import attr
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.tiling.windows import Window
 
+MAX_RESIDUAL = 0.5  # pixels by which control points may lie beside a straight grid
 MAX_OPEN = 96  # all 24 training tiles of Potsdam with their DSMs and labels
 CACHE_BYTES = 64_000_000  # GDAL's own default is 5 % of the machine's memory, per process
 WINDOW_CACHE_BYTES = 16_000_000  # a window at a random place finds nothing in a cache of any size
@@ -39,12 +42,15 @@ class RasterInfo:
         count: Number of bands.
         dtypes: Name of numpy's type of each band.
         crs: Coordinate reference system, None where the file has none.
-        transform: From (col, row) to the coordinates of ``crs``.
+        transform: From (col, row) to the coordinates of ``crs``; that of the ground control points
+            where the file has these instead and they lie on a straight grid.
         nodata: Stored value that means 'no data', one per band, None where there is none.
         alpha: Numbers of the bands that are marked as alpha, counted from 1.
         scales: What each band's stored values are multiplied with to give its unit; ``()`` where
             they are in it, as most are.
         offsets: What is added to that; ``()`` likewise.
+        gcps: Ground control points that stand in the place of a transform: row, col, x, y, z.
+        rpcs: Rational polynomials, likewise.
     """
 
     path: str
@@ -58,6 +64,8 @@ class RasterInfo:
     alpha: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
+    gcps: tuple[tuple[float, ...], ...] = ()
+    rpcs: RPC | None = field(default=None, hash=False)
 
     @property
     def dtype(self) -> str:
@@ -110,7 +118,12 @@ class RasterInfo:
         """
         row, col, height, width = window
         transform = window_transform(RasterioWindow(col, row, width, height), self.transform)
-        return replace(self, height=height, width=width, transform=transform)
+        gcps, rpcs = (), self.rpcs
+        if self.transform.is_identity:
+            gcps = tuple((point[0] - row, point[1] - col, *point[2:]) for point in self.gcps)
+        if rpcs is not None:
+            rpcs = attr.evolve(rpcs, line_off=rpcs.line_off - row, samp_off=rpcs.samp_off - col)
+        return replace(self, height=height, width=width, transform=transform, gcps=gcps, rpcs=rpcs)
 
 
 @dataclass(frozen=True)
@@ -190,6 +203,9 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         dataset: The raster, warped or in memory too.
         path: What it is called.
     """
+    points, crs = dataset.gcps
+    placed = not dataset.transform.is_identity
+    gcps = () if placed else tuple((p.row, p.col, p.x, p.y, p.z or 0.0) for p in points)
     linear = dataset.scales, dataset.offsets
     stated = linear != ((1.0,) * dataset.count, (0.0,) * dataset.count)
     return RasterInfo(
@@ -198,8 +214,8 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         width=dataset.width,
         count=dataset.count,
         dtypes=_dtypes(dataset),
-        crs=dataset.crs,
-        transform=dataset.transform,
+        crs=crs if gcps else dataset.crs,
+        transform=_straight_grid(gcps) if gcps else dataset.transform,
         nodata=dataset.nodatavals,
         alpha=tuple(
             band
@@ -208,7 +224,27 @@ def info_of(dataset: DatasetReader, path: str) -> RasterInfo:
         ),
         scales=dataset.scales if stated else (),
         offsets=dataset.offsets if stated else (),
+        gcps=gcps,
+        rpcs=None if placed else dataset.rpcs,
     )
+
+
+def _straight_grid(gcps: Sequence[tuple[float, ...]]) -> Affine:
+    """The transform that ground control points lie by; the identity where there is no such one."""
+    rows, cols, xs, ys = np.array(gcps).T[:4]
+    ones = np.stack([cols, rows, np.ones(len(gcps))], axis=1)
+    if np.linalg.matrix_rank(ones) < 3:  # on one line
+        return Affine.identity()
+    middle = xs.mean(), ys.mean()  # large eastings would cost digits
+    places = np.stack([xs - middle[0], ys - middle[1]], axis=1)
+    fitted, *_ = np.linalg.lstsq(ones, places, rcond=None)
+    (a, d), (b, e), (c, f) = fitted.tolist()
+    if abs(a * e - b * d) <= 1e-12 * (a * a + b * b + d * d + e * e):
+        return Affine.identity()
+    off = np.linalg.solve([[a, b], [d, e]], (ones @ fitted - places).T)  # pixels
+    if np.hypot(*off).max() > MAX_RESIDUAL:
+        return Affine.identity()
+    return Affine(a, b, c + middle[0], d, e, f + middle[1])
 
 
 def _dtypes(dataset: DatasetReader) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
@@ -303,7 +304,7 @@ class GeoTiff:
             'count': count,
             'dtype': layer.dtype,
             'crs': grid.crs,
-            'transform': None if grid.transform.is_identity else grid.transform,
+            **place_of(grid),
             'nodata': layer.nodata,
             'photometric': 'palette' if labels else 'rgb' if picture else 'minisblack',
             'alpha': 'no',  # a fourth band is infrared
@@ -352,6 +353,22 @@ class GeoTiff:
                 for _, window in overview.block_windows(1):
                     overview.read(window=window)
         return True
+
+
+def place_of(grid: RasterInfo) -> dict[str, Any]:
+    """Say where a raster is to lie, in the way that the grid's file says it.
+
+    Args:
+        grid: Header of the raster whose grid it is.
+
+    Returns:
+        Options of rasterio's ``open``, besides the CRS.
+    """
+    rpcs = {} if grid.rpcs is None else {'rpcs': grid.rpcs}
+    if grid.gcps:
+        points = [GroundControlPoint(*point, id=str(i)) for i, point in enumerate(grid.gcps, 1)]
+        return {'gcps': points, **rpcs}
+    return {'transform': None if grid.transform.is_identity else grid.transform, **rpcs}
 
 
 @contextmanager

@@ -66,6 +66,13 @@ def find_misplacement(info: RasterInfo, reference: RasterInfo) -> str | None:
     crs, other = horizontal_crs(info.crs), horizontal_crs(reference.crs)
     if crs is not None and other is not None and crs != other:
         return f'{info.path} is in {crs_name(crs)} and {reference.path} in {crs_name(other)}'
+    own, other = (each.gcps or each.rpcs for each in (info, reference))
+    if why_unplaced(info) and why_unplaced(reference) and (own == other or not (own and other)):
+        return None
+    for each, against in ((info, reference), (reference, info)):
+        if why_unplaced(each) and (each.gcps or each.rpcs):
+            why, _ = why_unplaced(each)
+            return f'{each.path} {why}, which cannot be compared with {against.path}'
     for each in (info, reference):
         if not is_invertible(each.transform):
             return _without_size(each)
@@ -270,6 +277,22 @@ def across_grids(
                 f'{other.path} ({said}): correct the CRS of one.'
             ) from error
     return apply(~other.transform, xs, ys)
+
+
+def why_unplaced(info: RasterInfo) -> tuple[str, str] | None:
+    """Say why a raster cannot be warped by its place, and what to do; None where it can.
+
+    Args:
+        info: Header of the raster.
+    """
+    if not info.transform.is_identity:
+        return None
+    if info.gcps:
+        why = f'lies by {len(info.gcps)} ground control points that no straight grid fits'
+        return why, 'warp it by them (gdalwarp -tps)'
+    if info.rpcs is not None:
+        return 'lies by rational polynomials (RPCs) alone', 'orthorectify it (gdalwarp -rpc)'
+    return 'has no georeference', 'write it into the file (gdal_edit -a_ullr -a_srs)'
 
 
 def is_invertible(transform: Affine) -> bool:

@@ -51,6 +51,7 @@ class WarpedRaster:
             **grid_options(grid),
             **options,
             'src_crs': horizontal_crs(info.crs),
+            **({'src_transform': info.transform} if info.gcps else {}),
             'XSCALE': f'{1 / across}',  # else each cell finds its own, at the raster's edge another
             'YSCALE': f'{1 / down}',
         }
