@@ -5,6 +5,7 @@ number.
 """
 
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 from rasterio.windows import transform as window_transform
 
+from mobanet_mmseg.rasters.sources import ARCHIVE, NETWORK, file_on_disk
 from mobanet_mmseg.tiling.windows import Window
+
+SCHEME = re.compile(r'(zip|tar|gzip):(//?)([^!]*)(?:!(.*))?')
 
 MAX_RESIDUAL = 0.5  # pixels by which control points may lie beside a straight grid
 MAX_OPEN = 96  # all 24 training tiles of Potsdam with their DSMs and labels
@@ -162,9 +166,9 @@ def open_raster(path: str | Path) -> Handle:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no raster, or is truncated.
     """
-    path = os.fspath(path)
+    path = gdal_name(os.fspath(path))
     try:
-        mtime, size = (0, None) if is_in_memory(path) else _stamp(path)
+        mtime, size = identity(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f'{path} does not exist: check the path, or put the file there.'
@@ -176,7 +180,7 @@ def open_raster(path: str | Path) -> Handle:
     items = _handles.items
     key = (path, mtime, size)  # a file that was rewritten is another one
     if key not in items:
-        items[key] = _open(path, size)
+        items[key] = _open(path, size if _is_plain(path) else None)
     items.move_to_end(key)
     if len(items) > MAX_OPEN:
         items.popitem(last=False)[1].dataset.close()
@@ -281,10 +285,52 @@ def is_in_memory(path: str) -> bool:
     return path.startswith('/vsimem/')
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    """Time and size of a file."""
+def gdal_name(path: str) -> str:
+    """Name a raster as GDAL does: ``zip://a.zip!b.tif`` is ``/vsizip/a.zip/b.tif``.
+
+    Args:
+        path: As a user names it, or what pathlib leaves of that, with one slash.
+    """
+    named = SCHEME.fullmatch(path)
+    if named is None:
+        if not path.startswith('/vsi') or not ARCHIVE.fullmatch(path):
+            return path
+        whole = re.sub(r'(/vsi\w+)/', r'\1//', path, count=1)  # pathlib drops one of /vsizip//a.zip
+        return whole if file_on_disk(path) is None and file_on_disk(whole) else path
+    kind, slashes, archive, inside = named.groups()
+    whole = f'/{archive}'
+    if len(slashes) == 1 and Path(whole).exists():  # pathlib drops one of zip:///a.zip
+        archive = whole
+    inside = '' if inside is None else '/' + inside.lstrip('/')
+    return f'/vsi{kind}/{archive}{inside}'
+
+
+def identity(path: str) -> tuple[int, int | None]:
+    """Time and size of a raster's file, or of the archive that it lies in.
+
+    What is on no disk of this machine (in GDAL's memory, in the network) has neither: it is read
+    as GDAL finds it, for a user who names it so.
+
+    Args:
+        path: The raster, as GDAL names it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if not _is_plain(path):
+        behind = None if NETWORK.search(path) or is_in_memory(path) else file_on_disk(path)
+        if behind is None:
+            if ARCHIVE.fullmatch(path) and not NETWORK.search(path):
+                raise FileNotFoundError(path)
+            return 0, None
+        path = behind
     stat = os.stat(path)  # noqa: PTH116  (once per read: no Path is made for it)
     return stat.st_mtime_ns, stat.st_size
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a raster is a file that the system knows by its name."""
+    return not path.startswith('/vsi') and not NETWORK.match(path)
 
 
 def _open(path: str, size: int | None) -> Handle:

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 from rich.progress import track
 
 from mobanet_mmseg.modalities import AuxRange, Scaling
-from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.files import identity, read_info
 from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.writing import write_text
 
@@ -172,15 +172,16 @@ def _update(folder: Path, paths: list[str], keep: bool, percentages: Sequence[fl
                 entry['percentiles'] = entry.get('percentiles', {}) | kept
             _known[path] = done[Path(path).name] = entry
     finally:  # an interrupted run goes on from here
-        if done and keep:
+        if done and keep and folder.is_dir():  # in an archive nothing is kept
             _store(folder, done)
 
 
 def _fingerprint(path: str) -> dict[str, Any]:
-    stat, info = Path(path).stat(), read_info(path)
+    info = read_info(path)
+    mtime_ns, size = identity(info.path)
     return {
-        'size': stat.st_size,
-        'mtime_ns': stat.st_mtime_ns,
+        'size': size,
+        'mtime_ns': mtime_ns,
         'nodata': [None if value is None else repr(value) for value in info.nodata],
         **({'unit': [[*info.scales], [*info.offsets]]} if info.scales else {}),
         **({'alpha': [*info.alpha]} if info.alpha else {}),

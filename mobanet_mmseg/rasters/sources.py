@@ -36,7 +36,7 @@ def files_behind(*rasters: str | Path | None) -> list[Path]:
         name = left.pop()
         if name in files or NETWORK.search(name):
             continue
-        files[name] = _on_disk(name)
+        files[name] = file_on_disk(name)
         with suppress(RasterioError), warnings.catch_warnings():  # which the reading reports
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(name) as dataset:
@@ -101,10 +101,16 @@ def _stamp(path: Path) -> Stamp | None:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _on_disk(name: str) -> Path | None:
-    """The file of that name, or the archive that the name leads into."""
+def file_on_disk(name: str) -> Path | None:
+    """Find the file of that name, or the archive that the name leads into.
+
+    Args:
+        name: As GDAL names a raster.
+    """
     archive = ARCHIVE.fullmatch(name)
-    path = Path(archive['inside'].replace('!', '/') if archive else name)
+    path = Path(
+        archive['inside'].replace('!', '/').replace('{', '').replace('}', '') if archive else name
+    )
     try:
         return next((place for place in (path, *path.parents) if place.is_file()), None)
     except (OSError, ValueError):  # a VRT's own text may stand in the place of a name
