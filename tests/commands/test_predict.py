@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import os
 import runpy
@@ -68,6 +69,20 @@ def test_label_map_is_written_and_the_shares_are_said(scene, monkeypatch, capsys
     assert f'{scene["out"]}: {37 * 53:,} pixels' in said
     share = np.mean(scene['expected'] == 3)
     assert f'high {share:.2%}'.split() in [line.split() for line in said.splitlines()]
+
+
+@pytest.mark.skipif(rasterio.__gdal_version__ != '3.10.3', reason='other GDALs write other bytes')
+@pytest.mark.parametrize(
+    ('options', 'hashes'),
+    [
+        ((), ('a7f5efc69fdb1ee5', '83db1490587dc387', 'abb06afc39f107e2')),
+        (('--tta', 'd4', '--cog'), ('9a2bff1911596ea5', 'a37c1d4cbcc9a19c', '4b5ded8d139b1f47')),
+    ],
+)
+def test_files_are_byte_for_byte_those_of_version_0_1(scene, monkeypatch, options, hashes):
+    predict(monkeypatch, scene, '--probabilities', '--confidence', *options)
+    paths = [scene['out'].with_stem(f'out{end}') for end in ('', '_probabilities', '_confidence')]
+    assert tuple(hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in paths) == hashes
 
 
 def test_picture_shows_truth_and_errors(scene, monkeypatch, capsys):
