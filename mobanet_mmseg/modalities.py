@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+AUX_KINDS = ('height', 'sar', 'bands')  # what an auxiliary raster holds: metres, decibels, others
+
 Limit = float | tuple[float, ...]  # of all channels, or one per channel
 
 

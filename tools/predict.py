@@ -36,7 +36,7 @@ from mobanet_mmseg.inference.distributed import (
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
-from mobanet_mmseg.inference.trained import read_truth
+from mobanet_mmseg.inference.trained import aux_kind, read_truth
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.windows import read_window
@@ -69,7 +69,7 @@ def parse_args() -> argparse.Namespace:
     files.add_argument('--label', help='labels of the one raster, for the picture')
     files.add_argument(
         '--picture',
-        help='PNG or JPEG to draw of the one raster: image, hillshade, truth, prediction, errors',
+        help='PNG or JPEG to draw of the one raster: both images, truth, prediction, errors',
     )
     model = parser.add_argument_group('model')
     model.add_argument(
@@ -315,6 +315,7 @@ def draw(
         truth=np.stack(true) if true else None,
         prediction=np.stack(predicted),
         classes=inferencer.classes,
+        aux_kind=aux_kind(inferencer.model.cfg),
     )
     save_picture(args.picture, picture)
     print(args.picture)

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--out', help='folder for the predicted label maps, as GeoTIFF')
     parser.add_argument(
-        '--show-dir', help='folder for pictures: image, hillshade, truth, prediction, errors'
+        '--show-dir', help='folder for pictures: both images, truth, prediction, errors'
     )
     parser.add_argument(
         '--modality',

@@ -14,7 +14,7 @@ default_hooks = dict(
     # stops a training whose loss or weights are no longer finite
     finite=dict(type='FiniteHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    # draw=True draws each validation: image, hillshade, truth, prediction, errors; interval=5 every
+    # draw=True draws each validation: both images, truth, prediction, errors; interval=5 every
     # fifth batch alone
     visualization=dict(type='MultimodalVisualizationHook'),
     parameters=dict(type='TrainableParametersHook'),

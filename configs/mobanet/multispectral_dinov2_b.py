@@ -35,6 +35,7 @@ dataset = dict(
     metainfo=metainfo,
     data_prefix=dict(img_path='tci', aux_path='bands'),
     aux_bands=tuple(range(1, 11)),
+    aux_kind='bands',  # pictures are of the first three, not shaded
     aux_range=(0.0, 10000.0))  # to reflectance
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -33,6 +33,7 @@ dataset = dict(
     metainfo=metainfo,
     data_prefix=dict(aux_path='sar'),
     aux_bands=(1, 2),
+    aux_kind='sar',  # pictures are grey, not shaded
     aux_range=((-25.0, -32.0), (0.0, -7.0)))  # dB: the low ends of VV and VH, then the high ends
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

@@ -29,12 +29,14 @@ class CheckedTile:
         classes: Names of its classes.
         palette: Their colours, None if there are none.
         report: What was measured.
+        aux_kind: What its auxiliary raster holds, for pictures.
     """
 
     split: str
     classes: Sequence[str]
     palette: Sequence[Sequence[int]] | None
     report: TileReport
+    aux_kind: str = 'height'
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _measure(
     report, layers = measure_tile(dataset, tile)
     meta = dataset.metainfo
     palette = meta['palette'] if dataset.has_palette else None
-    return CheckedTile(split, meta['classes'], palette, report), layers
+    return CheckedTile(split, meta['classes'], palette, report, meta['aux_kind']), layers
 
 
 def _loaders(config: Config, split: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.datasets.wrappers import WindowIndex
+from mobanet_mmseg.modalities import AUX_KINDS
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
@@ -54,6 +55,9 @@ class MultimodalSegDataset(BaseSegDataset):
             ``('percentile', 1, 99)`` by these percentiles of its own, beyond which values are
             clipped, so that single outliers do not squeeze the rest; a pair ``(low, high)`` in its
             unit scales all alike; None leaves the values.
+        aux_kind: What the auxiliary raster holds, for pictures: ``'height'`` is drawn as relief,
+            ``'sar'`` (backscatter in decibels) grey, ``'bands'`` (of a spectrum) by the first three
+            in colour. It is kept in the ``metainfo``.
         label_values: Value of each class in an index label; None counts from 0.
         label_ignore: Values of an index label that mean 'no label'; the raster's nodata value
             does, too.
@@ -78,6 +82,7 @@ class MultimodalSegDataset(BaseSegDataset):
         img_bands: Sequence[int] = (1, 2, 3),
         aux_bands: Sequence[int] = (1,),
         aux_range: Any = 'tile',
+        aux_kind: Literal['height', 'sar', 'bands'] = 'height',
         label_values: Sequence[int] | None = None,
         label_ignore: Sequence[int] = (IGNORE_INDEX,),
         check_place: bool = True,
@@ -93,6 +98,11 @@ class MultimodalSegDataset(BaseSegDataset):
         if missing_aux not in ('error', 'zeros'):
             raise ValueError(
                 f"{type(self).__name__} got missing_aux={missing_aux!r}: give 'error' or 'zeros'."
+            )
+        if aux_kind not in AUX_KINDS:
+            raise ValueError(
+                f'{type(self).__name__} got aux_kind={aux_kind!r}: give one of '
+                f'{", ".join(map(repr, AUX_KINDS))}.'
             )
         data_prefix = {k: v for k, v in (data_prefix or {}).items() if v is not None}
         self.aux_suffix = aux_suffix
@@ -112,6 +122,7 @@ class MultimodalSegDataset(BaseSegDataset):
             data_prefix=data_prefix,
             **kwargs,
         )
+        self._metainfo['aux_kind'] = aux_kind
 
     def full_init(self) -> None:
         """Find the tiles, check their headers and find the auxiliary rasters' ranges."""

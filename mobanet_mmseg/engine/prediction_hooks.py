@@ -89,10 +89,11 @@ class SavePredictionHook(Hook):
 
 @HOOKS.register_module()
 class MultimodalVisualizationHook(Hook):
-    """Draws optical image, hillshade, truth, prediction and errors of validation and test samples.
+    """Draws both images, truth, prediction and errors of validation and test samples.
 
     The images are those of the data batch, before normalisation, so that any raster, window or
-    augmentation is drawn as the model got it; an optical image alone is drawn without hillshade.
+    augmentation is drawn as the model got it. The dataset's ``aux_kind`` says how the auxiliary
+    one is drawn; heights are shaded.
 
     Args:
         draw: Draw at all: ``tools/test.py --show-dir`` sets it, and in training
@@ -173,6 +174,7 @@ class MultimodalVisualizationHook(Hook):
         return {
             'rgb': stack[..., :optical],
             'aux': stack[..., optical:],
+            'aux_kind': runner.visualizer.dataset_meta.get('aux_kind', 'height'),
             'truth': sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None,
             'prediction': sample.pred_sem_seg.data[0].cpu().numpy(),
         }

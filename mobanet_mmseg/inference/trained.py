@@ -78,6 +78,16 @@ def reading_spec(config: Config) -> StackSpec:
     return StackSpec(tuple(img_bands), tuple(aux_bands), AuxRange.parse(aux_range))
 
 
+def aux_kind(config: Config) -> str:
+    """Say what the auxiliary raster of a config's test dataset holds, as pictures show it.
+
+    Args:
+        config: A config with ``test_dataloader.dataset``.
+    """
+    kinds = [dataset.metainfo['aux_kind'] for dataset in _test_datasets(config)]
+    return _agreed(config, 'aux_kind', kinds)
+
+
 def read_truth(
     config: Config,
     img_path: str | Path,

@@ -19,7 +19,14 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.mcrm import MCRM
-from mobanet_mmseg.visualization.colours import UNLABELLED_COLOUR, colourise, hillshade, stretch
+from mobanet_mmseg.visualization.colours import (
+    Colour,
+    colourise,
+    draw_aux,
+    stretch,
+    unlabelled_colour,
+    unlike,
+)
 from mobanet_mmseg.visualization.pictures import (
     check_folder,
     compose_panels,
@@ -27,9 +34,8 @@ from mobanet_mmseg.visualization.pictures import (
     save_picture,
 )
 
-MASK_COLOUR = (230, 0, 200)
+MASK_COLOURS = ((230, 0, 200), (255, 128, 0), (0, 140, 255))  # the first that no class is like
 MASK_STRIPES = 12  # pixels from stripe to stripe
-TITLES = {'optical': 'optical', 'aux': 'aux (hillshade)'}
 LABEL_WEIGHT = 0.45  # of the labels where they lie over the image
 
 
@@ -73,10 +79,11 @@ def browse(config: Config, out_dir: str | Path, num: int = 20, split: str = 'tra
     loader, preprocessor = _build(config, num, split)
     check_folder(out_dir, '.png', loader.dataset)
     classes = Classes.of(loader.dataset.metainfo)
+    aux_kind = loader.dataset.metainfo.get('aux_kind', 'height')
     samples = itertools.islice(_samples(loader, preprocessor, split == 'train'), num)
     for index, sample in enumerate(track(samples, 'Drawing', total=num)):
         written.append(Path(out_dir) / f'{index:03}_{sample.name}.png')
-        save_picture(written[-1], _draw(sample, classes))
+        save_picture(written[-1], _draw(sample, classes, aux_kind))
     return written
 
 
@@ -145,14 +152,16 @@ def _fill_box(layer: np.ndarray, changed: np.ndarray) -> None:
         layer[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] = True
 
 
-def _draw(sample: Sample, classes: Classes) -> np.ndarray:
+def _draw(sample: Sample, classes: Classes, aux_kind: str) -> np.ndarray:
     """One picture of a sample."""
-    images = {'optical': _stripe(stretch(sample.rgb), sample.masked[0])}
+    mask_colour = unlike(classes.palette, *MASK_COLOURS)
+    images = {'optical': _stripe(stretch(sample.rgb), sample.masked[0], mask_colour)}
+    panels = dict(images)
     if sample.aux.shape[-1]:
-        aux = sample.aux[..., 0].copy()
+        aux = sample.aux.copy()
         aux[sample.masked[1]] = np.nan  # or the edge of the mask would be the steepest of all
-        images['aux'] = _stripe(hillshade(aux), sample.masked[1])
-    panels = {TITLES[name]: image for name, image in images.items()}
+        title, image = draw_aux(aux, aux_kind)
+        images['aux'] = panels[title] = _stripe(image, sample.masked[1], mask_colour)
     legend = {}
     if sample.labels is not None:
         colours = colourise(sample.labels, classes.palette)
@@ -163,9 +172,9 @@ def _draw(sample: Sample, classes: Classes) -> np.ndarray:
             for name, image in images.items()
         }
         legend = dict(zip(classes.names, classes.palette, strict=True))
-        legend['no class'] = UNLABELLED_COLOUR
+        legend['no class'] = unlabelled_colour(classes.palette)
     if sample.masked.any():
-        legend['masked by MCRM'] = MASK_COLOUR
+        legend['masked by MCRM'] = mask_colour
     return compose_panels(panels, legend)
 
 
@@ -173,8 +182,8 @@ def _blend(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return cv2.addWeighted(image, 1 - LABEL_WEIGHT, colours, LABEL_WEIGHT, 0)
 
 
-def _stripe(image: np.ndarray, masked: np.ndarray) -> np.ndarray:
+def _stripe(image: np.ndarray, masked: np.ndarray, colour: Colour) -> np.ndarray:
     """Mark pixels by slanting stripes; between them the image stays."""
     rows, cols = np.indices(masked.shape)
     stripes = masked & ((rows + cols) % MASK_STRIPES < MASK_STRIPES // 4)
-    return np.where(stripes[..., None], np.uint8(MASK_COLOUR), image)
+    return np.where(stripes[..., None], np.uint8(colour), image)

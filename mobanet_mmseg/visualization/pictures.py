@@ -1,6 +1,7 @@
 """Draws an optical image, its auxiliary image and label maps side by side."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,20 +12,22 @@ from matplotlib.patches import Patch
 from mmseg.structures import SegDataSample
 from torch.utils.data import Dataset
 
-from mobanet_mmseg.classes import IGNORE_INDEX, Classes
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.visualization.colours import (
-    UNLABELLED_COLOUR,
     Colour,
     colourise,
-    hillshade,
+    draw_aux,
     stretch,
+    unlabelled_colour,
+    unlike,
 )
 from mobanet_mmseg.writing import check_outputs, whole_file
 
 LEAST_PIXELS = 360  # longer side of a panel; below it titles and legend would not fit
 MOST_PIXELS = 1200  # longer side of a panel
-WRONG_COLOUR = (214, 0, 147)  # like no class of the ISPRS palette
+# like no class of the ISPRS palette; the others are for palettes that have it
+WRONG_COLOURS = ((214, 0, 147), (255, 128, 0), (0, 140, 255), (110, 60, 0), (120, 0, 255))
 RIGHT_COLOUR = (233, 236, 239)
 FRAME_COLOUR = 128  # a white class at the edge is not part of the page
 DPI = 100
@@ -107,44 +110,48 @@ def render_panels(
     truth: np.ndarray | None = None,
     prediction: np.ndarray | None = None,
     classes: Classes | None = None,
+    aux_kind: str = 'height',
 ) -> np.ndarray:
-    """Render optical image, hillshade, truth, prediction and their errors with one legend.
+    """Render optical image, auxiliary image, truth, prediction and their errors with one legend.
 
     Large inputs are reduced, images by area and labels by nearest pixel; small ones are enlarged
     pixel by pixel. Where truth and prediction both come, a panel shows the labelled pixels that
-    differ.
+    differ, and says their share of all labelled pixels that have a prediction.
 
     Args:
-        rgb: Optical image (H, W, C), its first three channels shown; values that are not 0..255
-            are stretched between their 2nd and 98th percentile.
-        aux: Auxiliary image (H, W) or (H, W, C), its first channel shown as relief lit from the
-            north-west; any unit, NaN where there is none. None, or no channel, gives no panel.
+        rgb: Optical image (H, W, C), its first three channels shown; see :func:`stretch`.
+        aux: Auxiliary image (H, W) or (H, W, C), in any unit, NaN where there is none. None, or no
+            channel, gives no panel.
         truth: Class indices (H, W), if there are labels.
         prediction: Class indices (H, W), if there is a prediction.
-        classes: Of truth and prediction; an index that is none of them is drawn black.
+        classes: Of truth and prediction; an index that is none of them is drawn black,
+            or in another colour where a class is black.
+        aux_kind: How the auxiliary image is shown; see :func:`draw_aux`.
 
     Returns:
         (h, w, 3) uint8.
     """
-    if aux is not None and aux.ndim == 3:
-        aux = aux[..., 0] if aux.shape[-1] else None
+    if aux is not None:
+        aux = (aux if aux.ndim == 3 else aux[..., None])[..., :3]
     layers = {'truth': truth, 'prediction': prediction}
     layers = {name: labels for name, labels in layers.items() if labels is not None}
     assert all(labels.shape == rgb.shape[:2] for labels in layers.values())
     panels, legend = {'optical': _fit(stretch(rgb))}, {}
-    if aux is not None:
-        small = _fit(aux.astype(np.float32)) if max(aux.shape) > MOST_PIXELS else aux
-        panels['aux (hillshade)'] = _fit(hillshade(small))
+    if aux is not None and aux.shape[-1]:
+        large = max(aux.shape) > MOST_PIXELS
+        small = _fit(aux.astype(np.float32)).reshape(*_size(aux), -1) if large else aux
+        title, picture = draw_aux(small, aux_kind)
+        panels[title] = _fit(picture)
     if layers:
         maps = {name: _fit(labels.astype(np.int32), True) for name, labels in layers.items()}
         panels |= {name: colourise(labels, classes.palette) for name, labels in maps.items()}
         legend = dict(zip(classes.names, classes.palette, strict=True))
         if len(maps) == 2:
-            share, panel = _draw_errors(**maps)
-            panels[f'errors ({100 * share:.1f} %)'] = panel
-            legend |= {'wrong': WRONG_COLOUR} if share else {}
+            title, share = _count_errors(**layers, count=len(classes))
+            panels[title], wrong = _draw_errors(**maps, palette=classes.palette)
+            legend |= {'wrong': wrong} if share else {}
         if any(((labels < 0) | (labels >= len(classes))).any() for labels in maps.values()):
-            legend['no class'] = UNLABELLED_COLOUR
+            legend['no class'] = unlabelled_colour(classes.palette)
     return compose_panels(panels, legend)
 
 
@@ -207,19 +214,41 @@ def _legend_columns(legend: dict[str, Colour], letters: float) -> int:
     return max(1, min(len(legend), int(letters / entry)))
 
 
-def _draw_errors(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, np.ndarray]:
-    """Share of the labelled pixels that are wrong, and where they are."""
-    wrong, ignored = prediction != truth, truth == IGNORE_INDEX
-    panel = np.where(wrong[..., None], np.uint8(WRONG_COLOUR), np.uint8(RIGHT_COLOUR))
-    panel[ignored] = UNLABELLED_COLOUR
-    return wrong[~ignored].mean() if not ignored.all() else 0.0, panel
+def _count_errors(truth: np.ndarray, prediction: np.ndarray, count: int) -> tuple[str, float]:
+    """The title of the errors, and their share of the pixels that have both a label and a class."""
+    counted = _is_class(truth, count) & _is_class(prediction, count)
+    if not counted.any():
+        return 'errors (no labels)', 0.0
+    share = float((truth != prediction)[counted].mean())
+    return f'errors ({100 * share:.1f} %)', share
+
+
+def _draw_errors(
+    truth: np.ndarray, prediction: np.ndarray, palette: Sequence[Colour]
+) -> tuple[np.ndarray, Colour]:
+    """Where the two differ, and the colour of that, which is like none of the classes."""
+    unlabelled, count = unlabelled_colour(palette), len(palette)
+    wrong = unlike([*palette, unlabelled, RIGHT_COLOUR], *WRONG_COLOURS)
+    panel = np.where((truth != prediction)[..., None], np.uint8(wrong), np.uint8(RIGHT_COLOUR))
+    panel[~_is_class(truth, count) | ~_is_class(prediction, count)] = unlabelled
+    return panel, wrong
+
+
+def _is_class(labels: np.ndarray, count: int) -> np.ndarray:
+    return (labels >= 0) & (labels < count)
 
 
 def _fit(image: np.ndarray, nearest: bool = False) -> np.ndarray:
     """Enlarge pixel by pixel, or reduce by area or by nearest pixel, to a panel's size."""
-    height, width = image.shape[:2]
-    scale = min(math.ceil(LEAST_PIXELS / max(height, width)), MOST_PIXELS / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    nearest = nearest or scale >= 1
+    height, width = _size(image)
+    nearest = nearest or height >= image.shape[0]
     method = cv2.INTER_NEAREST_EXACT if nearest else cv2.INTER_AREA
-    return cv2.resize(image, size, interpolation=method)
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    """Height and width of an image's panel."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    scale = min(math.ceil(LEAST_PIXELS / longest), MOST_PIXELS / longest)
+    return max(1, round(height * scale)), max(1, round(width * scale))

@@ -98,6 +98,16 @@ def test_picture_shows_truth_and_errors(scene, monkeypatch, capsys):
     assert cv2.imread(str(without)).shape != drawn.shape
 
 
+def test_picture_shows_the_auxiliary_raster_as_what_it_is(scene, monkeypatch):
+    drawn = []
+    for kind in ('height', 'sar', 'bands'):
+        picture = scene['out'].with_name(f'{kind}.png')
+        kind = f'test_dataloader.dataset.aux_kind={kind}'
+        predict(monkeypatch, scene, '--picture', picture, '--cfg-options', kind)
+        drawn.append(picture.read_bytes())
+    assert len(set(drawn)) == 3
+
+
 def test_progress_and_time_left_go_to_stderr(scene, monkeypatch, capsys):
     predict(monkeypatch, scene)
     said = capsys.readouterr()

@@ -170,6 +170,14 @@ def test_the_optical_image_alone_has_no_other_channel(tmp_path, settings):
     np.testing.assert_array_equal(part['img'], optical[5:25, 8:38])
 
 
+def test_the_kind_of_the_auxiliary_raster_goes_with_the_classes(tmp_path):
+    write_tiles(tmp_path)
+    assert dataset(tmp_path).metainfo['aux_kind'] == 'height'
+    assert dataset(tmp_path, aux_kind='sar').metainfo['aux_kind'] == 'sar'
+    with pytest.raises(ValueError, match="aux_kind='radar': give one of 'height', 'sar', 'bands'"):
+        dataset(tmp_path, aux_kind='radar')
+
+
 def test_a_missing_auxiliary_raster_is_0_where_the_config_says_so(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(multimodal, 'print_log', lambda text, **_: said.append(text))

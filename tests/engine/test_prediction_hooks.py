@@ -202,12 +202,24 @@ def test_with_augmentation_the_plain_image_is_drawn(tmp_path, runner, monkeypatc
         hook.after_test_iter(runner, 0, data, [sample('tile.tif', torch.ones(37, 53))])
 
 
+def test_the_auxiliary_image_is_drawn_as_its_dataset_says(tmp_path, runner):
+    batch, labels = batch_of(torch.rand(4, 37, 53)), torch.ones(37, 53)
+    for kind in ('height', 'sar', 'bands', None):
+        runner.visualizer.dataset_meta = META if kind is None else {**META, 'aux_kind': kind}
+        hook = drawing_hook(out_dir=str(tmp_path / str(kind)))
+        hook.after_test_iter(runner, 0, batch, [sample('tile.tif', labels)])
+    height, sar, bands, unknown = (
+        (tmp_path / kind / 'tile.png').read_bytes() for kind in ('height', 'sar', 'bands', 'None')
+    )
+    assert unknown == height and len({height, sar, bands}) == 3
+
+
 @pytest.fixture
 def split(monkeypatch):
     """Channels of the layers that are drawn."""
     drawn = []
 
-    def render(rgb, aux, **rest):
+    def render(rgb, aux, aux_kind, **rest):
         drawn.append((rgb.shape[-1], aux.shape[-1]))
         return np.zeros((2, 3, 3), np.uint8)
 

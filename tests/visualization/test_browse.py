@@ -5,7 +5,7 @@ from scenes.checked_tiles import tiles_config
 from scenes.commands import run_tool
 
 from mobanet_mmseg.visualization import browse as module
-from mobanet_mmseg.visualization.browse import MASK_COLOUR, browse
+from mobanet_mmseg.visualization.browse import MASK_COLOURS, browse
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_masks_of_mcrm_are_marked_in_half_of_each_batch(data, drawn):
         assert sorted(batch) == [[False, False]] * 2 + [[False, True], [True, False]]
     for sample, path in zip(drawn, written, strict=True):
         picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        striped = (picture == MASK_COLOUR).all(axis=-1)
+        striped = (picture == MASK_COLOURS[0]).all(axis=-1)
         assert striped.any() == sample.masked.any()
         for layer in sample.masked:  # a rectangle of MCRM's area
             if layer.any():
@@ -64,6 +64,15 @@ def test_validation_samples_are_whole_and_unmasked(data, drawn):
     (path,) = browse(tiles_config(data), data / 'out', num=5, split='val')
     assert path.name == '000_b.png' and not drawn[0].masked.any()
     assert drawn[0].rgb.shape == (96, 128, 3)
+
+
+def test_the_auxiliary_image_is_drawn_as_its_dataset_says(data):
+    config = tiles_config(data)
+    drawn = []
+    for kind in ('height', 'sar'):
+        config.val_dataloader.dataset.aux_kind = kind
+        drawn.append(browse(config, data / kind, num=1, split='val')[0].read_bytes())
+    assert drawn[0] != drawn[1]
 
 
 def test_a_picture_is_not_drawn_over_a_raster_of_the_data_set(data):

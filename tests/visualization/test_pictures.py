@@ -4,15 +4,18 @@ import pytest
 from mmseg.structures import SegDataSample
 
 from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.modalities import AUX_KINDS
+from mobanet_mmseg.visualization import pictures
 from mobanet_mmseg.visualization.pictures import (
     FRAME_COLOUR,
     RIGHT_COLOUR,
-    WRONG_COLOUR,
+    WRONG_COLOURS,
     render_panels,
     sample_name,
     save_picture,
 )
 
+WRONG_COLOUR = WRONG_COLOURS[0]
 CLASSES = Classes(('road', 'house', 'tree'), [[255, 255, 255], [0, 0, 255], [0, 255, 0]])
 
 
@@ -66,6 +69,39 @@ def test_errors_are_the_labelled_pixels_that_differ():
     above_the_legend = picture[:390]
     assert (above_the_legend == np.uint8(WRONG_COLOUR)).all(axis=-1).sum() == 360 * 90
     assert find(picture[390:], WRONG_COLOUR)
+
+
+def test_share_of_errors_is_of_the_labelled_pixels_alone(monkeypatch):
+    titles = []
+    monkeypatch.setattr(
+        pictures, 'compose_panels', lambda panels, legend: titles.append([*panels][-1])
+    )
+    layers = scene(400, 5000)  # larger than a panel: each pixel counts
+    layers['truth'] = np.zeros((400, 5000), int)
+    layers['prediction'] = np.zeros((400, 5000), int)
+    layers['prediction'][0, :1600] = 1
+    layers['truth'][:, 4000:] = 255  # no label
+    layers['truth'][200:] = 3  # no class
+    layers['prediction'][100:200] = 255  # no optical data
+    render_panels(**layers, classes=CLASSES)  # 1600 of 100 x 4000
+    layers['truth'][:] = 255
+    render_panels(**layers, classes=CLASSES)
+    assert titles == ['errors (0.4 %)', 'errors (no labels)']
+
+
+def test_errors_have_a_colour_that_no_class_is_like():
+    layers = scene(360, 360)
+    near = Classes(CLASSES.names, [(220, 10, 150), *CLASSES.palette[1:]])
+    picture = render_panels(**layers, classes=near)
+    assert not find(picture, WRONG_COLOUR) and find(picture, WRONG_COLOURS[1])
+
+
+def test_auxiliary_image_of_several_channels_is_drawn_by_its_kind_at_any_size():
+    for size in ((40, 60), (1500, 900)):
+        layers = scene(*size) | {'truth': None, 'prediction': None}
+        layers['aux'] = np.random.default_rng(0).uniform(0, 1, (*size, 2)).astype(np.float32)
+        drawn = [render_panels(**layers, aux_kind=kind) for kind in AUX_KINDS]
+        assert len({picture.tobytes() for picture in drawn}) == 3
 
 
 def test_a_white_class_at_the_edge_of_a_panel_is_framed():

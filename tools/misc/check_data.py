@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test', 'all'], default='all')
     parser.add_argument(
-        '--pictures', type=Path, metavar='DIR', help='draw image, hillshade and labels of each tile'
+        '--pictures', type=Path, metavar='DIR', help='draw both images and labels of each tile'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all numbers there')
     parser.add_argument(
@@ -55,9 +55,10 @@ def main() -> None:
     def draw(tile: CheckedTile, layers: Layers) -> None:
         path = picture_path(tile)
         if tile.palette is None:
-            picture = render_panels(rgb=layers['rgb'], aux=layers['aux'])
+            classes, layers = None, {name: layers[name] for name in ('rgb', 'aux')}
         else:
-            picture = render_panels(**layers, classes=Classes(tile.classes, tile.palette))
+            classes = Classes(tile.classes, tile.palette)
+        picture = render_panels(**layers, classes=classes, aux_kind=tile.aux_kind)
         save_picture(path, picture)
 
     init_default_scope('mmseg')

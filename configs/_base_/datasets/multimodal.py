@@ -31,6 +31,7 @@ dataset = dict(
     # are clipped (tools/misc/check_data.py says where outliers call for it); (low, high) in the
     # raster's unit; None: as they are
     aux_range='tile',
+    aux_kind='height',  # how it is drawn: 'height' shaded, 'sar' (dB) grey, 'bands' in colour
     label_values=None,  # value of each class in an index label, for example (1, 2); None: 0, 1
     label_ignore=(255, ))  # values that mean 'no label'; so does the raster's nodata value
 train_dataloader = dict(dataset=dict(dataset, ann_file='train.txt'))
