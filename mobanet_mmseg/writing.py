@@ -1,5 +1,6 @@
 """Writes whole or not at all: what stands under a name is complete."""
 
+import codecs
 import glob
 import os
 from collections.abc import Iterable, Iterator
@@ -107,6 +108,19 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with whole_file(path) as part:
         part.write_text(text, encoding='utf-8')
+
+
+def decode(content: bytes) -> str:
+    """Decode a text file: UTF-8, or UTF-16 that says so by its byte order mark, which goes.
+
+    Args:
+        content: The file's bytes.
+
+    Raises:
+        UnicodeDecodeError: If it is neither.
+    """
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode('utf-16' if utf16 else 'utf-8-sig')
 
 
 def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:

@@ -5,6 +5,7 @@ from scenes.limits import no_root, short_disk
 
 from mobanet_mmseg.writing import (
     check_outputs,
+    decode,
     hidden_part,
     reporting,
     whole_file,
@@ -125,3 +126,11 @@ def test_new_files_beside_the_inputs_and_inputs_that_are_missing_are_fine(tmp_pa
     write_text(tmp_path / 'old.tif', 'pixels')
     inputs = [tmp_path / 'in.tif', tmp_path / 'missing.tif', '/vsizip/a.zip/a.tif']
     check_outputs([tmp_path / 'new.tif', tmp_path / 'old.tif', tmp_path / 'folder'], inputs)
+
+
+def test_byte_order_marks_go_and_other_texts_are_refused():
+    for code in ('utf-8', 'utf-8-sig', 'utf-16', 'utf-16-le'):
+        mark = '\ufeff' if code == 'utf-16-le' else ''
+        assert decode(f'{mark}Stra\u00dfe\n'.encode(code)) == 'Stra\u00dfe\n'
+    with pytest.raises(UnicodeDecodeError):
+        decode('Stra\u00dfe'.encode('latin-1'))

@@ -98,6 +98,25 @@ def parse_codes(
     )
 
 
+def one_class(name: str, background: str | None = None) -> LabelCodes:
+    """Make all polygons one class.
+
+    Args:
+        name: The class.
+        background: Class of what no polygon covers.
+
+    Raises:
+        ValueError: If the two are one.
+    """
+    names = [name] if background is None else [name, background]
+    if len({*names}) < len(names):
+        raise ValueError(f'{name} is the class of the polygons and the background: give two names.')
+    classes = Classes(names, [_colour(i) for i in range(len(names))])
+    return LabelCodes(
+        'attribute', classes, {name: 0}, background=len(names) - 1 if background else IGNORE_INDEX
+    )
+
+
 class RasterLabels:
     """A label raster on any grid, nearest neighbour.
 

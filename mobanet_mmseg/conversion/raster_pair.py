@@ -23,8 +23,9 @@ from mobanet_mmseg.conversion.cutting import (
 )
 from mobanet_mmseg.conversion.dataset_file import dataset_file
 from mobanet_mmseg.conversion.labels import LabelCodes, RasterLabels
-from mobanet_mmseg.conversion.polygons import SUFFIXES, PolygonLabels
+from mobanet_mmseg.conversion.polygons import PolygonLabels
 from mobanet_mmseg.conversion.report import Report
+from mobanet_mmseg.conversion.vector_files import is_vector
 from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap, why_unplaced
@@ -49,7 +50,7 @@ class RasterPair:
         aux: Auxiliary raster, on any grid.
         label: Raster or polygons, on any grid; None for tiles without labels.
         codes: Which class a label means.
-        attribute: Attribute of the polygons that tells the class.
+        attribute: Attribute of the polygons that tells the class; None where all are one class.
         rgb_bands: Bands of the optical raster that are written; None is all but alpha, which
             says what is valid.
         aux_bands: Bands of the auxiliary raster, likewise.
@@ -177,10 +178,10 @@ def _open_labels(
 ) -> AbstractContextManager[RasterLabels | PolygonLabels | None]:
     if pair.label is None:
         return nullcontext()
-    vector = Path(pair.label).suffix.lower() in SUFFIXES
+    vector = is_vector(pair.label)
     if pair.codes is None or vector != (pair.codes.kind == 'attribute'):
         how = (
-            '--attribute FIELD with --classes NAME=VALUE'
+            '--attribute FIELD with --classes NAME=VALUE, or by --burn NAME'
             if vector
             else '--classes NAME=VALUE or --colors NAME=R,G,B, without --attribute'
         )

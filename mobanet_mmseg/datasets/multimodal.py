@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.dist import is_main_process
-from mmengine.fileio import list_dir_or_file, list_from_file
+from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -21,6 +21,7 @@ from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.windows import check_bands
+from mobanet_mmseg.writing import decode
 
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
 SHOWN = 8  # names in a sentence
@@ -267,7 +268,14 @@ class MultimodalSegDataset(BaseSegDataset):
                     f'The split file {self.ann_file} does not exist: write the stems of the tiles '
                     'into it, one a line.'
                 )
-            stems = [line.strip() for line in list_from_file(self.ann_file) if line.strip()]
+            try:
+                text = decode(Path(self.ann_file).read_bytes())
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f'The split file {self.ann_file} is no text in UTF-8 ({error}): save it '
+                    'as such.'
+                ) from error
+            stems = [line.strip() for line in text.splitlines() if line.strip()]
         else:
             folder = self.data_prefix['img_path']
             if not Path(folder).is_dir():

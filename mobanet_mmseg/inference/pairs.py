@@ -2,10 +2,13 @@
 
 import csv
 import glob
+import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from mobanet_mmseg.writing import decode
 
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
 OUTPUTS = ('.tif', '.tiff')
@@ -120,11 +123,11 @@ def _read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist: give the CSV of the pairs.')
     try:
-        with path.open(encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
+        lines = io.StringIO(decode(path.read_bytes()), newline='')
+        reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f'{path} cannot be read as a CSV ({error}): save it as UTF-8 text, separated by commas.'

@@ -24,7 +24,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 from rasterio.windows import transform as window_transform
 
-from mobanet_mmseg.rasters.sources import ARCHIVE, NETWORK, file_on_disk
+from mobanet_mmseg.rasters.sources import ARCHIVE, NETWORK, file_on_disk, refuse_addresses
 from mobanet_mmseg.tiling.windows import Window
 
 SCHEME = re.compile(r'(zip|tar|gzip):(//?)([^!]*)(?:!(.*))?')
@@ -334,6 +334,7 @@ def _is_plain(path: str) -> bool:
 
 
 def _open(path: str, size: int | None) -> Handle:
+    refuse_addresses(path)
     try:
         with gdal_settings(direct=True):
             dataset = rasterio.open(path)

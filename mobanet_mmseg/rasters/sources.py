@@ -6,8 +6,11 @@ They are its own, those beside it, and those that a VRT names.
 import os
 import re
 import warnings
+import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -15,6 +18,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 ARCHIVE = re.compile(r'(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)\+?\w*://)(?P<inside>.*)')
 NETWORK = re.compile(r'/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)|\b(?:https?|ftp|s3|gs)://')
 BESIDE = ('.aux.xml', '.ovr')
+
+UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
+TEXT_BYTES = 256_000_000  # a longer text stands for no raster
 
 Stamp = tuple[int, int, int]
 Stamps = dict[Path, Stamp]
@@ -30,18 +36,49 @@ def files_behind(*rasters: str | Path | None) -> list[Path]:
         *rasters: Rasters, as GDAL names them; None is none. Of what cannot be opened as a raster
             the file itself is listed.
     """
-    left = [os.fspath(raster) for raster in rasters if raster is not None]
-    files: dict[str, Path | None] = {}
+    names = _names_behind([os.fspath(raster) for raster in rasters if raster is not None])
+    files = {name: file_on_disk(name) for name in names}
+    return [path for path in files.values() if path is not None]
+
+
+def _names_behind(left: list[str]) -> list[str]:
+    """What GDAL calls the files behind rasters, none of them on the network."""
+    names: dict[str, None] = {}
     while left:
         name = left.pop()
-        if name in files or NETWORK.search(name):
+        if name in names or NETWORK.search(name):
             continue
-        files[name] = file_on_disk(name)
+        names[name] = None
+        if _address_in(name) is not None:
+            continue
         with suppress(RasterioError), warnings.catch_warnings():  # which the reading reports
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with rasterio.open(name) as dataset:
                 left += dataset.files
-    return [path for path in files.values() if path is not None]
+    return list(names)
+
+
+def refuse_addresses(raster: str) -> None:
+    """Refuse a text that stands for a raster (a VRT, a WMS) and names pixels on the network.
+
+    An address that the user gives is fetched; what a file on this machine names is not, and nor
+    is what a VRT of its sources names.
+
+    Args:
+        raster: A raster, as GDAL names it.
+
+    Raises:
+        ValueError: If it names an address.
+    """
+    if NETWORK.search(raster) or not _text(raster):
+        return
+    for name in _names_behind([raster]):
+        address = _address_in(name)
+        if address is not None:
+            raise ValueError(
+                f'{name} names {address[:200]!r}, and what a file names is not fetched: give that '
+                'address itself, or download it.'
+            )
 
 
 def stamps(*rasters: str | Path | None) -> Stamps:
@@ -107,11 +144,57 @@ def file_on_disk(name: str) -> Path | None:
     Args:
         name: As GDAL names a raster.
     """
-    archive = ARCHIVE.fullmatch(name)
-    path = Path(
-        archive['inside'].replace('!', '/').replace('{', '').replace('}', '') if archive else name
-    )
+    path = Path(_plain(name))
     try:
         return next((place for place in (path, *path.parents) if place.is_file()), None)
     except (OSError, ValueError):  # a VRT's own text may stand in the place of a name
         return None
+
+
+def open_file(name: str) -> IO[bytes]:
+    """Open a file of this machine, or one in a zip, without GDAL.
+
+    Args:
+        name: What GDAL calls it.
+
+    Raises:
+        OSError: If it cannot be opened; also the others of ``UNREADABLE``.
+    """
+    path, place = Path(_plain(name)), file_on_disk(name)
+    if place is None or place == path:
+        return path.open('rb')
+    return zipfile.Path(place, path.relative_to(place).as_posix()).open('rb')
+
+
+def _plain(name: str) -> str:
+    """A name with the archive in it as if that were a folder."""
+    archive = ARCHIVE.fullmatch(name)
+    return re.sub(r'[{}]', '', archive['inside'].replace('!', '/')) if archive else name
+
+
+def _text(name: str) -> bytes:
+    """The text that stands for a raster, in a file or in a zip; nothing of a file of pixels."""
+    if file_on_disk(name) is None:  # GDAL takes the text itself, too
+        return name.encode() if name.lstrip().startswith('<') else b''
+    with suppress(*UNREADABLE), open_file(name) as file:
+        start = file.read(1024)
+        words = start.partition(b'\0')[0]  # which every format of pixels has soon
+        if b'<' not in words and b'{' not in words:
+            return b''
+        return start + file.read(TEXT_BYTES)
+    return b''
+
+
+def _address_in(name: str) -> str | None:
+    """The first address of pixels that a text names."""
+    text = _text(name)
+    if not text:
+        return None
+    try:
+        root = ElementTree.fromstring(text.strip())
+    except ElementTree.ParseError:
+        parts = [text.decode(errors='replace')]  # a JSON
+    else:
+        notes = {note for data in root.iter('Metadata') if not data.get('domain') for note in data}
+        parts = [part.text or '' for part in root.iter() if part not in notes]
+    return next((part.strip() for part in parts if NETWORK.search(part)), None)

@@ -1,6 +1,8 @@
 import http.server
+import json
 import sys
 import threading
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from rasterio.transform import Affine
 from scenes.pairs import EAST, NORTH, SHAPE, optical, square, write_polygons
 from scenes.rasters import write_raster
 
-from mobanet_mmseg.conversion.labels import parse_codes
+from mobanet_mmseg.conversion.labels import one_class, parse_codes
 from mobanet_mmseg.conversion.polygons import PolygonLabels
+from mobanet_mmseg.conversion.vector_files import is_vector, read_features
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.tiling.windows import Window
 
@@ -108,7 +111,7 @@ def test_a_geopackage_gives_what_its_geojson_gives(tmp_path):
 
 def test_without_fiona_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'fiona', None)
-    (tmp_path / 'label.gpkg').write_bytes(b'SQLite')
+    (tmp_path / 'label.gpkg').write_bytes(b'SQLite format 3\0')
     said = refused(tmp_path, str(tmp_path / 'label.gpkg'))
     assert 'fiona, which is not installed: pip install "mobanet' in said
 
@@ -131,3 +134,144 @@ def test_polygons_that_cannot_be_used_are_refused(tmp_path):
     assert 'cannot be read as a GeoJSON' in refused(tmp_path, str(tmp_path / 'label.geojson'))
     with pytest.raises(FileNotFoundError, match='does not exist'):
         polygons(tmp_path, str(tmp_path / 'none.geojson'))
+
+
+def feature(kind='Polygon', coordinates=None, properties=None):
+    ring = [[0, 0], [1, 0], [1, 1], [0, 0]]
+    coordinates = [ring] if coordinates is None else coordinates
+    geometry = {'type': kind, 'coordinates': coordinates}
+    return {'type': 'Feature', 'properties': properties or {'kind': 'a'}, 'geometry': geometry}
+
+
+def ring_with(place):
+    return [[[0, 0], [1, 0], place, [0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ('one', 'said'),
+    [
+        (feature(coordinates=ring_with([float('nan'), 1])), 'broken coordinates, first number 2'),
+        (feature(coordinates=ring_with([1, float('inf')])), 'broken coordinates'),
+        (feature(coordinates=ring_with([1, None])), 'broken coordinates'),
+        (feature(coordinates=ring_with(['1', '2'])), 'broken coordinates'),
+        (feature(coordinates=ring_with([1])), 'broken coordinates'),
+        (feature(coordinates=ring_with(7)), 'broken coordinates'),
+        (feature(coordinates={'a': 1}), 'broken coordinates'),
+        (feature(coordinates='abcd'), 'broken coordinates'),
+        (feature(coordinates=ring_with([1, 1])[0]), 'broken coordinates'),
+        (feature('MultiPolygon'), 'broken coordinates'),
+        (feature('MultiPolygon', [[]]), 'broken coordinates'),
+        (feature(coordinates=[[]]), 'broken coordinates'),
+        (feature('GeometryCollection'), 'holds GeometryCollection where polygons'),
+        (feature('LineString'), 'holds LineString where polygons'),
+        (feature(['Polygon']), r"holds \['Polygon'\] where polygons"),
+        ({**feature(), 'geometry': [1]}, r'holds \[1\] where polygons'),
+        ({**feature(), 'geometry': {'type': 'Polygon'}}, 'broken coordinates'),
+        ({**feature(), 'properties': [1]}, 'cannot be read as a GeoJSON'),
+        (7, 'cannot be read as a GeoJSON'),
+    ],
+)
+def test_odd_geometry_is_one_sentence(tmp_path, one, said):
+    content = {'type': 'FeatureCollection', 'features': [feature(), one]}
+    (tmp_path / 'a.geojson').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=said):
+        read_features(str(tmp_path / 'a.geojson'))
+    (tmp_path / 'a.geojson').write_text('[' * 100_000)
+    with pytest.raises(ValueError, match='cannot be read as a GeoJSON'):
+        read_features(str(tmp_path / 'a.geojson'))
+
+
+def test_features_without_a_place_are_left_out(tmp_path):
+    empty = [{**feature(), 'geometry': None}, feature(coordinates=[])]
+    content = {'type': 'FeatureCollection', 'features': [*empty, feature()]}
+    (tmp_path / 'a.geojson').write_text(json.dumps(content))
+    assert len(read_features(str(tmp_path / 'a.geojson'))[0]) == 1
+
+
+@pytest.mark.parametrize('code', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path, code):
+    content = json.dumps({'type': 'FeatureCollection', 'features': [feature()]})
+    (tmp_path / 'a.geojson').write_text(content, encoding=code)
+    assert len(read_features(str(tmp_path / 'a.geojson'))[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('a.gml', '<OGRWFSDataSource><URL>{}/wfs</URL></OGRWFSDataSource>'),
+        ('a.gml', '<!-- -->\n<OGRWFSDataSource><URL>{}/wfs</URL></OGRWFSDataSource>'),
+        (
+            'a.shp',
+            '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>{}/x.geojson</SrcDataSource>'
+            '</OGRVRTLayer></OGRVRTDataSource>',
+        ),
+        ('a.gpkg', '<OGRWFSDataSource><URL>{}/wfs</URL></OGRWFSDataSource>'),
+    ],
+)
+def test_no_text_that_stands_for_a_vector_file_is_asked(tmp_path, name, text):
+    pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    (tmp_path / name).write_text(text.format('http://127.0.0.1:9'))
+    with pytest.raises(ValueError, match=r'is no \w+ file, by how it begins'):
+        read_features(str(tmp_path / name))
+
+
+def shapefile(tmp_path, path):
+    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    with (
+        fiona.open(path) as source,
+        fiona.open(
+            tmp_path / 'a.shp', 'w', driver='ESRI Shapefile', schema=source.schema, crs='EPSG:32633'
+        ) as copy,
+    ):
+        copy.writerecords(source)
+    return [tmp_path / f'a.{end}' for end in ('shp', 'shx', 'dbf', 'prj')]
+
+
+def test_a_zipped_shapefile_is_read_where_it_lies(tmp_path):
+    path = write_polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='a')))
+    files = shapefile(tmp_path, path)
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as archive:
+        for file in files:
+            archive.write(file, f'deep/{file.name}')
+    names = [path, f'{tmp_path}/a.zip', f'/vsizip/{tmp_path}/a.zip/deep/a.shp']
+    drawn = [polygons(tmp_path, name, background='x').read(WHOLE) for name in names]
+    assert all(map(is_vector, names)) and {*np.unique(drawn)} == {0, 1}
+    assert (drawn == drawn[0]).all()
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'a') as archive:
+        archive.write(path, 'b.geojson')
+    with pytest.raises(ValueError, match=r'holds deep/a\.shp, b\.geojson where one vector file is'):
+        read_features(str(tmp_path / 'a.zip'))
+    assert len(read_features(f'/vsizip/{tmp_path}/a.zip/b.geojson')[0]) == 1
+
+
+def test_a_geopackage_with_a_saved_style_has_one_layer(tmp_path):
+    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    path = write_polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='a')))
+    package = tmp_path / 'a.gpkg'
+    with fiona.open(path) as source:
+        schema, records = source.schema, list(source)
+    place = dict(driver='GPKG', crs='EPSG:32633')
+    with fiona.open(package, 'w', layer='roofs', schema=schema, **place) as layer:
+        layer.writerecords(records)
+    style = {'geometry': 'None', 'properties': {'styleQML': 'str'}}
+    with fiona.open(package, 'w', layer='layer_styles', schema=style, **place) as table:
+        table.write({'type': 'Feature', 'geometry': None, 'properties': {'styleQML': '<qgis/>'}})
+    assert len(fiona.listlayers(package)) == 2 and len(read_features(str(package))[0]) == 1
+    with fiona.open(package, 'w', layer='trees', schema=schema, **place) as layer:
+        layer.writerecords(records)
+    with pytest.raises(ValueError, match=r"has the layers \['roofs', 'trees'\] where one"):
+        read_features(str(package))
+
+
+def test_footprints_without_an_attribute_are_one_class(tmp_path):
+    path = write_polygons(tmp_path, (square(3, 2, 33, 24), {}), (square(40, 2, 50, 9), dict(a=1)))
+    for background, rest in ((None, 255), ('ground', 1)):
+        codes = one_class('roof', background)
+        labels = PolygonLabels(path, None, codes, read_info(optical(tmp_path)))
+        labels.refuse_unknown([])
+        expected = np.full(SHAPE, rest)
+        expected[2:24, 3:33] = expected[2:9, 40:50] = 0
+        np.testing.assert_array_equal(labels.read(WHOLE), expected)
+        assert codes.classes.names == ('roof', *([background] if background else []))
+    with pytest.raises(ValueError, match='give two names'):
+        one_class('roof', 'roof')

@@ -208,6 +208,16 @@ def test_every_missing_file_is_named_in_one_error(tmp_path):
             dataset(tmp_path, test_mode=test_mode)
 
 
+@pytest.mark.parametrize('code', ['utf-8-sig', 'utf-16'])
+def test_a_byte_order_mark_is_no_part_of_a_tiles_name(tmp_path, code):
+    write_tiles(tmp_path, ['a'])
+    (tmp_path / 'split.txt').write_text('a\r\n', encoding=code)
+    assert len(dataset(tmp_path, ann_file='split.txt')) == 1
+    (tmp_path / 'split.txt').write_bytes('Stra\u00dfe'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r'split\.txt is no text in UTF-8'):
+        dataset(tmp_path, ann_file='split.txt')
+
+
 def test_a_missing_folder_or_split_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f'{tmp_path}/rgb of the optical rasters'):
         dataset(tmp_path)

@@ -1,11 +1,15 @@
 import os
+import threading
 import zipfile
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import rasterio.shutil
 from scenes.rasters import write_raster
 
+from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import check_alike, check_unchanged, files_behind, stamps
 
 
@@ -121,3 +125,64 @@ def test_another_machine_has_other_inodes_and_the_same_times(tile):
     for other in ((101, 5, 7), (100, 6, 7)):
         with pytest.raises(ValueError, match=r'tile\.tif has changed'):
             check_alike(noted, {tile: other})
+
+
+@pytest.fixture
+def site():
+    """Give an address and what is asked of it."""
+    asked = []
+
+    class Note(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Note)
+    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.01))
+    thread.start()
+    yield f'http://127.0.0.1:{server.server_port}', asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+WMS = '<GDAL_WMS><Service name="TMS"><ServerUrl>{}/${{z}}.png</ServerUrl></Service></GDAL_WMS>'
+WCS = '<WCS_GDAL><ServiceURL>{}/wcs?</ServiceURL><CoverageName>a</CoverageName></WCS_GDAL>'
+STAC = '{{"stac_version": "1.0.0", "features": [{{"assets": {{"a": {{"href": "{}/a.tif"}}}}}}]}}'
+
+
+@pytest.mark.parametrize('prefix', ['/vsicurl/', '', '/vsizip//vsicurl/', 'vrt:///vsicurl/'])
+def test_addresses_in_a_vrt_and_in_one_of_its_sources_are_not_fetched(tile, site, prefix):
+    root, asked = site
+    one = write_vrt(tile.with_name('one.vrt'), f'{prefix}{root}/a.tif', tile)
+    two = write_vrt(tile.with_name('two.tif'), one, tile)
+    with zipfile.ZipFile(tile.with_name('a.zip'), 'w') as archive:
+        archive.write(one, 'one.vrt')
+    zipped = f'/vsizip/{tile.parent}/a.zip/one.vrt'
+    three = write_vrt(tile.with_name('three.vrt'), zipped, tile)
+    for raster in (one, two, three, zipped):
+        with pytest.raises(ValueError, match=r"names '.*127\.0\.0\.1.*not fetched: give that"):
+            read_info(raster)
+    assert not asked
+
+
+@pytest.mark.parametrize('text', [WMS, WCS, STAC, WCS + '\0'])
+def test_no_other_text_fetches_an_address(tmp_path, site, text):
+    root, asked = site
+    (tmp_path / 'a.tif').write_text(text.format(root))
+    with pytest.raises(ValueError, match='is not fetched'):
+        read_info(tmp_path / 'a.tif')
+    assert not asked
+
+
+def test_an_address_that_is_told_and_not_read_is_no_harm(tile):
+    vrt = write_vrt(tile.with_name('a.vrt'), tile, tile)
+    note = '<Metadata><MDI key="MADE_BY">https://qgis.org</MDI></Metadata>'
+    vrt.write_text(vrt.read_text().replace('<Metadata>', f'{note}<Metadata>', 1))
+    assert 'qgis.org' in vrt.read_text() and read_info(vrt).count == 3

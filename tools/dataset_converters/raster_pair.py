@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mobanet_mmseg.conversion.labels import parse_codes
+from mobanet_mmseg.conversion.labels import one_class, parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 
 
@@ -45,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     told.add_argument(
         '--colors', nargs='+', metavar='NAME=R,G,B', help='colour of each class, in their order'
     )
+    told.add_argument('--burn', metavar='NAME', help='class of all polygons, whatever attributes')
     parser.add_argument('--attribute', help='attribute of the polygons that --classes are about')
     parser.add_argument(
         '--background', metavar='NAME', help='class of what no polygon covers, else no label'
@@ -66,14 +67,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--aux-bands', nargs='+', type=int, help='bands to write (all but alpha)')
     parser.add_argument('--overwrite', action='store_true', help='replace an earlier conversion')
     args = parser.parse_args()
-    if args.background is not None and args.attribute is None:
-        parser.error('--background is about polygons: give their --attribute, too')
+    if args.burn is not None and (args.attribute is not None or args.ignore):
+        parser.error('--burn makes all polygons one class: leave --attribute and --ignore out')
+    if args.background is not None and args.attribute is None and args.burn is None:
+        parser.error('--background is about polygons: give their --attribute or --burn, too')
     return args
 
 
 def run(args: argparse.Namespace) -> None:
     codes = None
-    if args.label is not None:
+    if args.label is not None and args.burn is not None:
+        codes = one_class(args.burn, args.background)
+    elif args.label is not None:
         kind = 'color' if args.colors else 'value' if args.attribute is None else 'attribute'
         pairs = args.colors or args.classes or []
         codes = parse_codes(kind, pairs, args.ignore, args.background)

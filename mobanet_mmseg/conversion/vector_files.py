@@ -1,0 +1,214 @@
+"""Reads polygons and their attributes from vector files; what these name is never fetched."""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from mobanet_mmseg.rasters.sources import UNREADABLE, file_on_disk, open_file
+from mobanet_mmseg.writing import decode
+
+GEOJSON = ('.geojson', '.json')
+# How a file of each kind begins: one that says otherwise might be a text that names addresses.
+BEGINNINGS = {
+    '.gpkg': (b'SQLite format 3\0',),
+    '.shp': (b'\0\0\x27\x0a',),
+    '.fgb': (b'fgb',),
+    '.gml': (b'<',),
+    '.kml': (b'<',),
+}
+BEGINNING = 4096  # bytes
+ADDRESSES = re.compile(rb'<(?:OGR|GDAL|WFS|WMS|WCS)')  # of GDAL's texts that stand for other data
+SUFFIXES = (*GEOJSON, *BEGINNINGS)
+AREAS = {'Polygon': 1, 'MultiPolygon': 2}  # lists around a ring
+LONGITUDE_LATITUDE = CRS.from_epsg(4326)
+# 'EPSG:25832', 'urn:ogc:def:crs:OGC:1.3:CRS84': of any other text GDAL might open a file or fetch
+# an address
+CRS_NAME = re.compile(
+    r'(?:urn:(?:x-)?ogc:def:crs:|https?://(?:www\.)?opengis\.net/def/crs/)?'
+    r'(?P<authority>EPSG|OGC|ESRI|IGNF)[:/](?:[\d.]*[:/])?(?P<code>[\w+]+)',
+    re.IGNORECASE,
+)
+
+Feature = tuple[dict[str, Any], dict[str, Any]]  # geometry, properties
+
+
+def is_vector(path: str) -> bool:
+    """Whether a path leads to a vector file, in a zip perhaps.
+
+    Args:
+        path: A file, or a file in a zip as GDAL names it.
+    """
+    return Path(path).suffix.lower() in SUFFIXES or bool(_layers_of_zip(path))
+
+
+def read_features(path: str) -> tuple[list[Feature], CRS | None]:
+    """Read the polygons of a vector file; features without a geometry are left out.
+
+    GeoJSON is read as it is; other formats need fiona, the extra ``vector``.
+
+    Args:
+        path: The file, or a zip that holds it.
+
+    Returns:
+        The geometry and the properties of each feature, and the file's CRS.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or holds something else than sound polygons.
+    """
+    if file_on_disk(path) is None:
+        raise FileNotFoundError(f'{path} does not exist: check the path, or put the file there.')
+    inside = _layers_of_zip(path)
+    if len(inside) > 1:
+        raise ValueError(
+            f'{path} holds {", ".join(inside)} where one vector file is expected: name it, as '
+            f'/vsizip/{path}/{inside[0]}.'
+        )
+    name = f'/vsizip/{path}/{inside[0]}' if inside else path
+    geojson = Path(name).suffix.lower() in GEOJSON
+    try:
+        content = _read_bytes(name, -1 if geojson else BEGINNING)
+        features, crs = _read_geojson(content) if geojson else _read_with_fiona(name, content)
+        known = [(geometry, properties) for geometry, properties in features if _is_there(geometry)]
+        _check_polygons([geometry for geometry, _ in known])
+        return [(geometry, dict(properties or {})) for geometry, properties in known], crs
+    except _VectorError as error:
+        raise ValueError(f'{path} {error}') from error
+
+
+class _VectorError(Exception):
+    """What is wrong with a file, after its name."""
+
+
+def _layers_of_zip(path: str) -> list[str]:
+    """Names of the vector files in a zip."""
+    if Path(path).suffix.lower() not in ('.zip', '.shz') or not zipfile.is_zipfile(path):
+        return []
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    names = [name for name in names if not name.startswith('__MACOSX/')]
+    return [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+
+
+def _read_bytes(name: str, count: int) -> bytes:
+    try:
+        with open_file(name) as file:
+            return file.read(count)
+    except UNREADABLE as error:
+        raise _VectorError(f'cannot be read ({error}): copy or download it again.') from error
+
+
+def _read_geojson(content: bytes) -> tuple[list[tuple], CRS]:
+    try:
+        content = json.loads(decode(content))
+        features = content['features'] if content['type'] == 'FeatureCollection' else [content]
+        pairs = [(feature['geometry'], feature['properties']) for feature in features]
+        if not all(isinstance(properties, dict | None) for _, properties in pairs):
+            raise ValueError('properties that are no object')
+        crs = content.get('crs')  # from before RFC 7946, which knows one CRS only
+        return pairs, _named_crs(crs['properties']['name']) if crs else LONGITUDE_LATITUDE
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CRSError) as error:
+        raise _VectorError(
+            f'cannot be read as a GeoJSON FeatureCollection ({error!r}): export it again.'
+        ) from error
+
+
+def _named_crs(name: str) -> CRS:
+    named = CRS_NAME.fullmatch(name)
+    if named is None:
+        raise ValueError(f'{name!r} is no name of a CRS such as EPSG:25832')
+    return CRS.from_user_input(f'{named["authority"]}:{named["code"]}')
+
+
+def _read_with_fiona(name: str, content: bytes) -> tuple[list[tuple], CRS | None]:
+    try:
+        import fiona
+        from fiona._err import CPLE_BaseError
+    except ImportError:
+        raise _VectorError(
+            'is read by fiona, which is not installed: pip install "mobanet_mmseg[vector]", or '
+            'export the file as GeoJSON.'
+        ) from None
+    suffix = Path(name).suffix.lower()
+    start = content.removeprefix(b'\xef\xbb\xbf').lstrip(b' \t\r\n')
+    if not start.startswith(BEGINNINGS[suffix]) or ADDRESSES.search(start):
+        raise _VectorError(f'is no {suffix[1:]} file, by how it begins: give the right file.')
+    try:
+        with fiona.Env(GML_DOWNLOAD_SCHEMA='NO', GML_SKIP_RESOLVE_ELEMS='ALL'):
+            # a GeoPackage has tables without a place beside its layers: styles, projects
+            layers = [layer for layer in fiona.listlayers(name) if _has_geometry(name, layer)]
+            if len(layers) != 1:
+                raise ValueError(f'it has the layers {layers} where one is expected')
+            with fiona.open(name, layer=layers[0]) as collection:
+                crs = CRS.from_wkt(collection.crs_wkt) if collection.crs_wkt else None
+                return [
+                    (feature.geometry and feature.geometry.__geo_interface__, feature.properties)
+                    for feature in collection
+                ], crs
+    except (fiona.errors.FionaError, CPLE_BaseError, CRSError, ValueError) as error:
+        raise _VectorError(
+            f'cannot be used as polygons ({error}): export the layer as GeoJSON.'
+        ) from error
+
+
+def _has_geometry(name: str, layer: str) -> bool:
+    import fiona
+
+    with fiona.open(name, layer=layer) as collection:
+        return collection.schema['geometry'] != 'None'
+
+
+def _is_there(geometry: Any) -> bool:
+    """Whether a feature has a geometry: RFC 7946 lets it be null, or its coordinates be empty."""
+    return geometry is not None and not (
+        isinstance(geometry, dict) and geometry.get('coordinates', True) in ([], ())
+    )
+
+
+def _check_polygons(geometries: list[Any]) -> None:
+    if not geometries:
+        raise _VectorError('holds no polygon: give the right file.')
+    kinds = [
+        str(geometry.get('type') if isinstance(geometry, dict) else geometry)[:40]
+        for geometry in geometries
+    ]
+    others = sorted({*kinds} - {*AREAS})
+    if others:
+        raise _VectorError(
+            f'holds {", ".join(others[:8])} where polygons are expected: buffer them into '
+            'polygons, or give another file.'
+        )
+    broken = [i for i, geometry in enumerate(geometries, 1) if not _is_sound(geometry)]
+    if broken:
+        raise _VectorError(
+            f'holds {len(broken)} polygon(s) with broken coordinates, first number {broken[0]}: '
+            'repair them (ogr2ogr -makevalid).'
+        )
+
+
+def _is_sound(geometry: dict[str, Any]) -> bool:
+    """Whether all rings are lists of four and more places of finite numbers."""
+    try:
+        rings: Iterable = geometry['coordinates']
+        for _ in range(AREAS[geometry['type']] - 1):
+            if not all(rings):
+                return False
+            rings = [ring for part in rings for ring in part]
+        places = [np.array([place[:2] for place in ring]) for ring in rings]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return False
+    return bool(places) and all(
+        ring.ndim == 2
+        and len(ring) >= 4
+        and ring.shape[1] == 2
+        and ring.dtype.kind in 'iuf'
+        and np.isfinite(ring).all()
+        for ring in places
+    )
