@@ -3,9 +3,12 @@
 import codecs
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+NO_DISK = re.compile(r'/vsi\w+/|[A-Za-z][\w+.-]+:/')  # GDAL's archives, addresses
 
 
 class NotWrittenError(OSError):
@@ -42,10 +45,12 @@ def prepare_place(path: str | Path) -> None:
         path: Output path.
 
     Raises:
-        OSError: If a folder stands there, or those above cannot be made.
+        OSError: If a folder stands there, those above cannot be made, or the place is on no disk.
     """
     path = Path(path)
     with reporting(path):
+        if NO_DISK.match(str(path)):
+            raise OSError('what is written goes to a disk')
         if path.is_dir():
             raise IsADirectoryError('it is a folder')
         path.parent.mkdir(parents=True, exist_ok=True)

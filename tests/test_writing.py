@@ -134,3 +134,11 @@ def test_byte_order_marks_go_and_other_texts_are_refused():
         assert decode(f'{mark}Stra\u00dfe\n'.encode(code)) == 'Stra\u00dfe\n'
     with pytest.raises(UnicodeDecodeError):
         decode('Stra\u00dfe'.encode('latin-1'))
+
+
+@pytest.mark.parametrize('path', ['/vsizip/a.zip/b.txt', 'zip://a.zip!b.txt', 's3://bucket/b.txt'])
+def test_what_is_on_no_disk_is_not_written(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r'could not be written \(what is written goes to a disk\)'):
+        write_text(path, 'text')
+    assert names(tmp_path) == []

@@ -42,7 +42,7 @@ from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.windows import read_window
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.visualization.pictures import check_ending, render_panels, save_picture
-from mobanet_mmseg.writing import check_outputs
+from mobanet_mmseg.writing import check_outputs, prepare_place
 
 LONGER_SIDE = 2400  # pixels that are drawn at most: twice a panel's, which is then drawn by area
 
@@ -143,6 +143,8 @@ def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths]]:
     rasters = [path for pair, _ in jobs for path in (pair.rgb, pair.aux)]
     others = [path for path in (args.config, args.checkpoint, args.pairs) if path is not None]
     check_outputs([*written, args.picture], [*files_behind(*rasters, args.label), *others])
+    if args.picture is not None:
+        prepare_place(args.picture)
     if args.skip_existing:
         jobs = [job for job in jobs if not job[0].out.exists()]
     return jobs
@@ -255,7 +257,7 @@ def predict_pair(
             rows = write_shared(rows, strips, paths, source.info, inferencer.classes)
         else:
             rows = write_maps(rows, paths, source.info, inferencer.classes)
-        name = pair.rgb.name + (share_text() if shared else '')
+        name = Path(pair.rgb).name + (share_text() if shared else '')
         pixels = sum(strip.done.height * strip.done.width for strip in own)
         counts = count_labels(showing(rows, progress, name, pixels))
     return sum(gathered([counts])) if shared else counts

@@ -6,8 +6,11 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mobanet_mmseg.rasters.archives import as_raster, files_in, is_virtual, lies_in
+from mobanet_mmseg.rasters.files import gdal_name
+from mobanet_mmseg.rasters.sources import NETWORK
 from mobanet_mmseg.writing import decode
 
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
@@ -23,13 +26,13 @@ class Pair:
     """What is predicted at a time.
 
     Args:
-        rgb: Optical raster.
-        aux: Auxiliary raster; None where there is none.
+        rgb: Optical raster; GDAL's text where it is on no disk.
+        aux: Auxiliary raster, likewise; None where there is none.
         out: Label map to write.
     """
 
-    rgb: Path
-    aux: Path | None
+    rgb: str | Path
+    aux: str | Path | None
     out: Path
 
 
@@ -39,9 +42,11 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
     Two folders are paired by equal stems: ``rgb/a.tif`` with ``aux/a.jp2``. Globs are paired by
     what their wildcards stand for, and a glob with a folder by that and the stem, numbers without
     their leading zeros: ``top_potsdam_*_RGB.tif`` and ``dsm_potsdam_*.tif`` pair 2_10 with 02_10.
+    The folders of zips and tars are folders, too.
 
     Args:
-        rgb: A file, a folder, or a glob.
+        rgb: A file, a folder, or a glob; on disk, in an archive (``/vsizip/a.zip/b.tif``,
+            ``zip://a.zip!b.tif``), or an address that GDAL opens (``/vsicurl/...``).
         aux: The same of the auxiliary rasters: a file with a file, otherwise a folder or a glob;
             None where there are none.
         out: With two files a file, or a folder if it is one or ends in ``/``; otherwise a folder.
@@ -55,7 +60,7 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
         ValueError: If the rasters do not pair up one to one, or two label maps would have one name.
     """
     for source in (rgb, aux or rgb):
-        if not _is_several(source) and not Path(source).is_file():
+        if not is_virtual(source) and not _is_several(source) and not Path(source).is_file():
             raise FileNotFoundError(f'{source} does not exist: give a file, a folder or a glob.')
     several = _is_several(rgb)
     if aux is not None and _is_several(aux) != several:
@@ -64,7 +69,7 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
             'each, or a CSV of pairs.'
         )
     if not several:
-        pairs = [(Path(rgb), None if aux is None else Path(aux))]
+        pairs = [(as_raster(rgb), None if aux is None else as_raster(aux))]
     elif aux is None:
         pairs = [(path, None) for path in _find(rgb, exact=True).values()]
     else:
@@ -74,7 +79,11 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
         return _checked([Pair(*pairs[0], target)])
     if target.is_file() or (several and target.suffix.lower() in OUTPUTS and not target.is_dir()):
         raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
-    return _checked(Pair(image, other, target / f'{image.stem}.tif') for image, other in pairs)
+    return _checked(Pair(image, other, target / _map_name(image)) for image, other in pairs)
+
+
+def _map_name(image: str | Path) -> str:
+    return f'{PurePosixPath(image).stem}.tif'
 
 
 def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
@@ -106,16 +115,27 @@ def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
         raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
     pairs = []
     for line, row in rows:
-        paths = {name: csv_path.parent / cell for name, cell in row.items()}
+        paths = {name: _beside(csv_path, cell) for name, cell in row.items()}
         for name in ('rgb', 'aux'):
-            if name in paths and not paths[name].is_file():
+            if name in paths and isinstance(paths[name], Path) and not paths[name].is_file():
                 raise FileNotFoundError(
                     f'{paths[name]} does not exist, which line {line} of {csv_path} names as {name}'
                     ': correct the path, which is relative to the folder of the CSV.'
                 )
-        target = paths['out'] if out is None else Path(out) / f'{paths["rgb"].stem}.tif'
+        target = Path(paths['out'] if out is None else Path(out) / _map_name(paths['rgb']))
         pairs.append(Pair(paths['rgb'], paths.get('aux'), target))
     return _checked(pairs)
+
+
+def _beside(csv_path: Path, cell: str) -> str | Path:
+    """A path of a CSV, which is relative to its folder, that of an archive, too."""
+    if not is_virtual(cell):
+        return csv_path.parent / cell
+    name = gdal_name(cell)
+    archive = re.fullmatch(r'(/vsi(?:zip|tar|gzip)/)([^/].*)', name)
+    if archive is None or NETWORK.search(name):
+        return name
+    return f'{archive[1]}{csv_path.parent / archive[2]}'
 
 
 def _read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -149,9 +169,9 @@ def _read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
     return [(line, {name: row[name].strip() for name in columns}) for line, row in rows]
 
 
-def _match(rgb: str, aux: str) -> list[tuple[Path, Path]]:
+def _match(rgb: str, aux: str) -> list[tuple[str | Path, str | Path]]:
     """Pair the rasters of two folders or globs."""
-    exact = Path(rgb).is_dir() and Path(aux).is_dir()
+    exact = not _is_pattern(rgb) and not _is_pattern(aux)
     images, others = _find(rgb, exact=exact), _find(aux, exact=exact)
     lengths = len(next(iter(images))), len(next(iter(others)))
     if lengths[0] != lengths[1]:
@@ -168,28 +188,16 @@ def _match(rgb: str, aux: str) -> list[tuple[Path, Path]]:
     return [(path, others[key]) for key, path in images.items()]
 
 
-def _find(source: str, *, exact: bool) -> dict[Key, Path]:
+def _find(source: str, *, exact: bool) -> dict[Key, str | Path]:
     """Find the rasters of a folder or glob, each with what it is paired by.
 
     Args:
         source: Folder or glob.
         exact: Whether numbers keep their leading zeros.
     """
-    if Path(source).is_dir():
-        paths = [path for path in Path(source).iterdir() if not path.name.startswith('.')]
-        found = {path: (path.stem,) for path in paths if path.suffix.lower() in RASTERS}
-    else:
-        suffix = Path(source).suffix
-        named = suffix and not glob.has_magic(suffix)  # other suffixes on request alone
-        pattern = _wildcards(source)
-        paths = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
-        found = {
-            path: pattern.fullmatch(path.as_posix()).groups(default='')
-            for path in paths
-            if named or path.suffix.lower() in RASTERS
-        }
-    keys: dict[Key, Path] = {}
-    for path in sorted(path for path in found if path.is_file()):
+    found = _matching(source) if _is_pattern(source) else _listed(source)
+    keys: dict[Key, str | Path] = {}
+    for path in sorted(found):
         key = found[path]
         if not exact:
             key = tuple(re.sub(r'0*(\d+)', r'\1', part) for part in key)
@@ -207,11 +215,65 @@ def _find(source: str, *, exact: bool) -> dict[Key, Path]:
     return keys
 
 
+def _listed(folder: str) -> dict[str | Path, Key]:
+    """The rasters of a folder by their stems."""
+    if is_virtual(folder):
+        paths = [file for file in files_in(folder) if lies_in(file, folder)]
+    else:
+        paths = [path for path in Path(folder).iterdir() if path.is_file()]
+    names = {path: PurePosixPath(path) for path in paths}
+    return {
+        path: (name.stem,)
+        for path, name in names.items()
+        if name.suffix.lower() in RASTERS and not name.name.startswith('.')
+    }
+
+
+def _matching(source: str) -> dict[str | Path, Key]:
+    """The rasters that a glob stands for, by what its wildcards stand for."""
+    suffix = PurePosixPath(source).suffix
+    named = suffix and not glob.has_magic(suffix)  # other suffixes on request alone
+    found = {}
+    # brackets stand for characters, but in the names of folders that there are
+    for pattern in (_literal_folders(source), source.replace('[', '[[]')):
+        captured = _wildcards(gdal_name(pattern))
+        found = found or {
+            path: captured.fullmatch(_posix(path)).groups(default='')
+            for path in _glob(pattern, captured)
+            if named or PurePosixPath(path).suffix.lower() in RASTERS
+        }
+    return found
+
+
+def _glob(pattern: str, captured: re.Pattern) -> list[str | Path]:
+    if is_virtual(pattern):
+        return [file for file in files_in(pattern) if captured.fullmatch(_posix(file))]
+    paths = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+    return [path for path in paths if path.is_file()]
+
+
+def _posix(path: str | Path) -> str:
+    return PurePosixPath(path).as_posix()
+
+
+def _literal_folders(pattern: str) -> str:
+    """Escape the wildcards in the names of folders that there are: ``data[1]/*.tif``."""
+    if is_virtual(pattern):
+        return pattern
+    place, escaped = Path(), Path()
+    for name in Path(pattern).parts[:-1]:
+        place /= name
+        escaped /= glob.escape(name) if place.is_dir() else name
+    return str(escaped / Path(pattern).name)
+
+
 def _wildcards(pattern: str) -> re.Pattern:
     """Translate a glob into an expression that captures what each wildcard stands for."""
     expression = ''
-    for part in re.split(r'(\*\*/|\*+|\?|\[[^]]+\])', Path(pattern).as_posix()):
-        if part == '**/':
+    for part in re.split(r'(\*\*/|\*+|\?|\[[^]]+\])', _posix(pattern)):
+        if part in ('[[]', '[*]', '[?]'):  # escaped
+            expression += re.escape(part[1])
+        elif part == '**/':
             expression += '(?:(.*)/)?'
         elif part == '**':
             expression += '(.*)'
@@ -227,7 +289,23 @@ def _wildcards(pattern: str) -> re.Pattern:
 
 
 def _is_several(source: str) -> bool:
-    return Path(source).is_dir() or (glob.has_magic(source) and not Path(source).exists())
+    if not is_virtual(source):
+        return Path(source).is_dir() or _is_pattern(source)
+    files = files_in(source)
+    named = _posix(gdal_name(source))
+    # GDAL opens an archive of one file by the archive's own name
+    one = len(files) == 1 and _posix(files[0]).startswith(named) and not _is_pattern(source)
+    return bool(files) and not one and named not in map(_posix, files)
+
+
+def _is_pattern(source: str) -> bool:
+    """Whether a name is a glob, and not one of a file or folder that there is."""
+    if not glob.has_magic(source):
+        return False
+    if not is_virtual(source):
+        return not Path(source).exists()
+    named = _posix(gdal_name(source))
+    return not any(f'{_posix(file)}/'.startswith(f'{named}/') for file in files_in(source))
 
 
 def _checked(pairs: Iterable[Pair]) -> list[Pair]:
@@ -250,6 +328,6 @@ def _checked(pairs: Iterable[Pair]) -> list[Pair]:
     return pairs
 
 
-def _some(paths: list[Path]) -> str:
+def _some(paths: list[str | Path]) -> str:
     names = ', '.join(str(path) for path in paths[:SHOWN])
     return names if len(paths) <= SHOWN else f'{names} ...'

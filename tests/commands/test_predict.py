@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import cv2
 import numpy as np
@@ -228,6 +229,37 @@ def test_what_is_there_already_is_left_as_it_is(many, scene, monkeypatch, capsys
     run_tool(monkeypatch, scene, *given)
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == times
     assert '0 to predict' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('kind', ['single', 'folder', 'CSV'])
+def test_rasters_in_archives_are_predicted(scene, monkeypatch, kind):
+    folder = scene['out'].parent
+    monkeypatch.chdir(folder)
+    with zipfile.ZipFile('a.zip', 'w') as archive:
+        archive.write('rgb.tif', 'rgbs/a.tif')
+        archive.write('aux.tif', 'auxs/a.tif')
+    (folder / 'pairs.csv').write_text('rgb,aux,out\nzip://a.zip!rgbs/a.tif,aux.tif,out/a.tif\n')
+    given = {
+        'single': ('--rgb', 'zip://a.zip!rgbs/a.tif', '--aux', '/vsizip/a.zip/auxs/a.tif'),
+        'folder': ('--rgb', '/vsizip/a.zip/rgbs', '--aux', '/vsizip/a.zip/auxs'),
+        'CSV': ('--pairs', 'pairs.csv'),
+    }[kind]
+    run_tool(monkeypatch, scene, *given, *(() if kind == 'CSV' else ('--out', 'out/')))
+    assert np.array_equal(read_raster(folder / 'out' / 'a.tif'), scene['expected'])
+    if kind != 'CSV':
+        (sentence,) = fail(run_tool, monkeypatch, scene, *given, '--out', '/vsizip/a.zip/b/')
+        assert 'what is written goes to a disk' in sentence
+
+
+def test_both_images_may_be_bands_of_one_file(scene, monkeypatch):
+    pixels = np.concatenate(
+        [read_raster(scene['rgb']), read_raster(scene['aux'])[..., None].astype(np.uint8)], axis=-1
+    )
+    both = write_raster(scene['out'].with_name('both.tif'), pixels, crs=UTM, transform=ROTATED)
+    bands = 'test_dataloader.dataset.aux_bands=(4,)'
+    pair = ('--rgb', both, '--aux', both, '--out', scene['out'], '--cfg-options', bands)
+    run_tool(monkeypatch, scene, *pair)
+    assert np.array_equal(read_raster(scene['out']), scene['expected'])
 
 
 PAIR = ('--rgb', 'rgb.tif', '--aux', 'aux.tif', '--out', 'out.tif')

@@ -1,8 +1,11 @@
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
+from mobanet_mmseg.rasters.files import gdal_name
 
 
 @pytest.fixture
@@ -112,6 +115,90 @@ def test_without_auxiliary_rasters_each_optical_one_stands_alone(here):
 def test_name_with_brackets_is_a_file_where_there_is_one(here):
     touch('a[1].tif')
     assert find_pairs('a[1].tif', None, 'o.tif') == [pair('a[1].tif', None, 'o.tif')]
+
+
+@pytest.mark.parametrize('name', ['a[1]', 'a*', 'a?b', '[!x]', 'b [2024] {c}'])
+def test_folder_with_wildcards_in_its_name_is_a_folder(here, name):
+    touch(f'{name}/rgb_1.tif', f'{name}/dsm_01.tif', 'a1/rgb_2.tif', 'a1/dsm_2.tif')
+    expected = [pair(f'{name}/rgb_1.tif', f'{name}/dsm_01.tif', 'o/rgb_1.tif')]
+    assert find_pairs(f'{name}/rgb_*.tif', f'{name}/dsm_*.tif', 'o') == expected
+    Path(name, 'dsm_01.tif').unlink()
+    assert find_pairs(name, None, 'o') == [pair(f'{name}/rgb_1.tif', None, 'o/rgb_1.tif')]
+    absolute = here / name / 'rgb_*.tif'
+    assert find_pairs(str(absolute), None, 'o')[0].rgb == here / name / 'rgb_1.tif'
+
+
+def test_brackets_that_stand_for_no_character_are_brackets(here):
+    touch('x/a[1]/t[2]_7.tif', 'x/a[1]/t[2]_8.tif', 'x/a[1]/u.tif')
+    assert [Path(each.rgb).name for each in find_pairs('*/a[1]/t[2]_*.tif', None, 'o')] == [
+        't[2]_7.tif',
+        't[2]_8.tif',
+    ]
+
+
+@pytest.fixture
+def archives(here):
+    """A zip and a tar, each with three files in a folder and one at the top, and a zip of one."""
+    names = ['in/rgb_1.tif', 'in/rgb_2.tif', 'in/.rgb_3.tif', 'in/note.txt', 'top.tif']
+    touch(*names, 'dsm/dsm_01.tif', 'dsm/dsm_02.tif')
+    with zipfile.ZipFile('a.zip', 'w') as archive:
+        for name in names:
+            archive.write(name)
+    with tarfile.open('a.tar', 'w') as archive:
+        for name in names:
+            archive.add(name)
+    with zipfile.ZipFile('one.zip', 'w') as archive:
+        archive.write('top.tif')
+    return here
+
+
+ARCHIVED = ['/vsizip/a.zip/in/{}', 'zip://a.zip!in/{}', '/vsitar/a.tar/in/{}', 'tar://a.tar!in/{}']
+
+
+@pytest.mark.parametrize('name', [*ARCHIVED, '/vsizip/{here}/a.zip/in/{}'])
+def test_rasters_are_found_in_archives(archives, name):
+    def named(inside):
+        return name.replace('{here}', str(archives)).replace('{}', inside)
+
+    def found(rgb, aux=None):
+        return [
+            (gdal_name(each.rgb), each.aux and str(each.aux), str(each.out))
+            for each in find_pairs(rgb, aux, 'o/')
+        ]
+
+    one, two = (gdal_name(named(f'rgb_{number}.tif')) for number in (1, 2))
+    assert found(named('rgb_1.tif')) == [(one, None, 'o/rgb_1.tif')]
+    both = [(one, None, 'o/rgb_1.tif'), (two, None, 'o/rgb_2.tif')]
+    assert found(named('')) == found(named('rgb_?.tif')) == both
+    paired = [(one, 'dsm/dsm_01.tif', 'o/rgb_1.tif'), (two, 'dsm/dsm_02.tif', 'o/rgb_2.tif')]
+    assert found(named('rgb_*.tif'), 'dsm/dsm_*.tif') == paired
+
+
+def test_archives_themselves_are_folders_or_their_one_raster(archives):
+    assert [each.out.name for each in find_pairs('/vsizip/a.zip', None, 'o')] == ['top.tif']
+    assert find_pairs('/vsizip/one.zip', None, 'o.tif')[0].rgb == '/vsizip/one.zip'
+    zips = [each.rgb for each in find_pairs('/vsizip/one*.zip/*.tif', None, 'o')]
+    assert zips == ['/vsizip/one.zip/top.tif']
+
+
+def test_addresses_stay_as_they_are(here):
+    address = '/vsicurl/https://127.0.0.1/a/b.tif'
+    assert find_pairs(address, None, 'o/') == [Pair(address, None, Path('o/b.tif'))]
+
+
+def test_archives_of_a_csv_lie_beside_it(here):
+    lines = 'zip://a.zip!b.tif,/vsizip/c.zip/d.tif', f'/vsizip/{here}/e.zip/f.tif,/vsicurl/http://g'
+    pairs = read_pairs(write_csv('rgb,aux\n' + '\n'.join(lines)), 'o')
+    assert pairs == [
+        Pair('/vsizip/lists/a.zip/b.tif', '/vsizip/lists/c.zip/d.tif', Path('o/b.tif')),
+        Pair(f'/vsizip/{here}/e.zip/f.tif', '/vsicurl/http://g', Path('o/f.tif')),
+    ]
+
+
+def test_what_is_no_archive_is_named(here):
+    touch('a.zip', 'b.tif')
+    with pytest.raises(ValueError, match=r'a\.zip cannot be read as an archive'):
+        find_pairs('/vsizip/a.zip/in', None, 'o')
 
 
 MISTAKES = {
