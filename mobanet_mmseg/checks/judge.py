@@ -6,18 +6,21 @@ from typing import Literal
 
 import numpy as np
 
-from mobanet_mmseg.checks.measure import TileReport
-from mobanet_mmseg.checks.registration import Symmetry
+from mobanet_mmseg.checks.measure import Gap, TileReport
+from mobanet_mmseg.checks.registration import Fit, Shift
 from mobanet_mmseg.modalities import Scaling
 
 HURTS, LOOK = 'hurts', 'look at it'
 
 UNKNOWN_HURTS = 0.01  # share of the pixels whose value or colour is of no class
 NODATA_LOOK, NODATA_HURTS = 0.1, 0.5  # share of the pixels without data
-FILLED_LOOK, FILLED_HURTS = 0.5, 0.2  # what 98 % of a tile's values take of its own range
-BULK_HURTS = 0.01  # what the middle 80 % take of that: less is no landscape
-FIXED_LOOK = 0.02  # what 98 % take of a range for all tiles: a flat tile may take little
+GAP_LOOK = 0.5  # of 0..1 without any value between outliers and the rest
+ABSURD = 9000  # in any unit of heights: the values that mean 'no data' are -9999, -32768, 1e20 ...
+BULK_LEVELS = 3  # of 256 that a landscape takes at least
+FEW = 0.01  # share of the values that clipping at percentiles takes away
+FIXED_LOOK = 0.02  # what 98 % take of a range: a flat tile may take little
 OUTSIDE_LOOK, OUTSIDE_HURTS = 0.02, 0.5  # share of the values beyond a fixed range
+SHIFT_LOOK = {'auxiliary': 1, 'label': 2}  # pixels; hands do not draw labels more exactly
 SHIFT_HURTS = 3  # pixels; less is what leaning houses and shadows can do
 LIKENESS_HURTS = 0.99  # correlation of the two modalities
 FAR = 6.0  # standard deviations of the config between a channel's mean and the config's
@@ -126,15 +129,20 @@ def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
 
 
 def _judge_range(report: TileReport, scaling: Scaling) -> Iterator[tuple[Level, str]]:
-    """What scaling does to the values of each auxiliary channel."""
+    """What scaling does to the values of each auxiliary channel.
+
+    Values are outliers if nothing lies between them and the rest. A long tail without a gap is
+    none: above ground most of a tile may be 0, and its few trees and houses are what is looked at.
+    """
     channels = len(report.percentiles)
     least, greatest = (np.broadcast_to(limit, channels) for limit in scaling[:2])
     for band, (share, values) in enumerate(zip(report.filled, report.percentiles, strict=True)):
         if None in values:  # no value in the whole band
             continue
-        low, p1, p10, _, p90, p99, high = values
+        low, p1, *_, p99, high = values
         most = f'98 % of auxiliary channel {band + 1} lie within {p1:.6g}..{p99:.6g}'
         taken = f'{share:.2%} of 0..1'
+        gap, unit = report.gaps[band], greatest[band] - least[band]
         own = np.allclose((low, high), (least[band], greatest[band]), rtol=1e-6, atol=0)
         if not scaling.clip and not own:  # a range for all tiles
             if share < FIXED_LOOK and report.outside <= OUTSIDE_LOOK:
@@ -143,21 +151,37 @@ def _judge_range(report: TileReport, scaling: Scaling) -> Iterator[tuple[Level, 
                     f'{most} and take {taken} of what the network gets: choose an aux_range closer '
                     'to the values',
                 )
-        elif share < FILLED_LOOK:
+        elif gap.high - gap.low > GAP_LOOK and (level := _outliers(gap, values)) is not None:
+            below, above = (least[band] + edge * unit for edge in (gap.low, gap.high))
+            there = f'{gap.beyond:.2%} of auxiliary channel {band + 1} lie beyond a gap from '
+            there += f'{below:.6g} to {above:.6g}, of {low:.6g}..{high:.6g} in all'
+            if gap.beyond < FEW:
+                yield (
+                    level,
+                    f'{there}: {most}, and in what the network gets they take {taken}; clip the '
+                    "outliers with aux_range=('percentile', 1, 99), or set a fixed range",
+                )
+            else:
+                yield (
+                    level,
+                    f"{there}, as where the file does not say which value means 'no data': state "
+                    'it in the file (gdal_edit.py -a_nodata VALUE FILE), or set a fixed aux_range',
+                )
+        elif p1 < p99 and share < FIXED_LOOK:
             yield (
-                HURTS if share < FILLED_HURTS else LOOK,
+                LOOK,
                 f'{most}, the rest reaches to {low:.6g}..{high:.6g}: in what the network gets they '
-                f"take {taken}; clip the outliers with aux_range=('percentile', 1, 99), or set a "
-                'fixed range',
+                f"take {taken}; see whether aux_range=('percentile', 1, 99), a fixed range or "
+                'decibels tell them apart',
             )
-        elif p90 - p10 < BULK_HURTS * (greatest[band] - least[band]):
-            yield (
-                HURTS,
-                f'80 % of auxiliary channel {band + 1} lie within {p10:.6g}..{p90:.6g}, but more '
-                f'than 1 % reach to {low:.6g}..{high:.6g}, as where the file does not say which '
-                "value means 'no data': state it in the file (gdal_edit.py -a_nodata VALUE FILE), "
-                'or set a fixed aux_range',
-            )
+
+
+def _outliers(gap: Gap, values: Sequence[float]) -> Level | None:
+    """How certain it is that values beyond a gap are no heights; None for two values alone."""
+    low, *_, high = values
+    if max(abs(low), abs(high)) >= ABSURD or (gap.below and gap.levels >= BULK_LEVELS):
+        return HURTS  # nothing real lies in a hole that is deeper than the rest is high
+    return None if gap.levels == 1 else LOOK  # a mask, or flat roofs on flat ground
 
 
 def _judge_nodata(name: str, share: float) -> Iterator[tuple[Level, str]]:
@@ -197,25 +221,31 @@ def _judge_registration(report: TileReport) -> Iterator[tuple[Level, str]]:
                 f'the optical raster has {crs}, the {name} raster {other.crs}: nothing but their '
                 'sizes says that they belong together',
             )
-    mirrored = False
-    for name, symmetry in (('auxiliary', report.aux_symmetry), ('label', report.label_symmetry)):
+    found = (
+        ('auxiliary', report.aux_symmetry, report.shift),
+        ('label', report.label_symmetry, report.label_shift),
+    )
+    for name, symmetry, shift in found:
         if symmetry is not None and symmetry.fit.clear:
-            mirrored = True
-            yield HURTS, _symmetry_text(name, symmetry)
-    shift = report.shift
-    if shift is not None and shift.fit.clear and not mirrored:
-        level = HURTS if max(abs(shift.row), abs(shift.col)) >= SHIFT_HURTS else LOOK
-        yield (
-            level,
-            f'the auxiliary raster seems shifted by ({shift.row:+d}, {shift.col:+d}) pixels (down, '
-            f'right): edges correlate by {shift.fit.best_score:.2f} there and by '
-            f'{shift.fit.score:.2f} as it is; register it to the optical raster',
-        )
+            yield (
+                HURTS,
+                f'the {name} raster fits the optical one better {symmetry.name} '
+                f'({_compared(symmetry.fit)}): look at the picture, and write it anew',
+            )
+        elif shift is not None and shift.fit.clear and _length(shift) >= SHIFT_LOOK[name]:
+            yield (
+                HURTS if _length(shift) >= SHIFT_HURTS else LOOK,
+                f'the {name} raster seems shifted by ({shift.row:+d}, {shift.col:+d}) pixels '
+                f'(down, right; {_compared(shift.fit)}): register it to the optical raster',
+            )
 
 
-def _symmetry_text(name: str, symmetry: Symmetry) -> str:
+def _length(shift: Shift) -> int:
+    return max(abs(shift.row), abs(shift.col))
+
+
+def _compared(fit: Fit) -> str:
     return (
-        f'the {name} raster fits the optical one better {symmetry.name} (edges correlate by '
-        f'{symmetry.fit.best_score:.2f}, as it is by {symmetry.fit.score:.2f}): look at the '
-        'picture, and write it anew'
+        f'they correlate by {fit.best_score:.2f} then, by {fit.score:.2f} as they are, and by at '
+        f'most {fit.chance:.2f} by chance'
     )

@@ -5,15 +5,19 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mobanet_mmseg.checks.registration import (
-    MAX_SHIFT,
+    LEAST_SIDE,
+    Pattern,
     Shift,
     Symmetry,
+    class_pattern,
+    colour_pattern,
     correlation,
+    edge_pattern,
     find_shift,
     find_symmetry,
     gradient_magnitude,
@@ -30,6 +34,8 @@ from mobanet_mmseg.rasters.windows import chunks, read_window
 from mobanet_mmseg.tiling.windows import Window
 
 OVERVIEW = 1000  # longer side of a reduced tile, pixels
+SMALL = 400  # longer side of the tile in which a turn is looked for, pixels
+LEVELS = 256  # of the network's 0..1, in which gaps are looked for
 WINDOW = 512  # of full resolution, in which shifts are looked for, pixels
 WINDOWS = 3  # of them down and across
 PERCENTAGES = (0, 1, 10, 50, 90, 99, 100)
@@ -60,6 +66,24 @@ class RasterReport:
     nodata: float
 
 
+class Gap(NamedTuple):
+    """A stretch of 0..1 without any value of a channel.
+
+    Args:
+        low: The value below it, in 0..1.
+        high: The value above it.
+        beyond: Share of the values on the side where the median is not.
+        below: Whether that is the lower side.
+        levels: How many of 256 levels are taken on the median's side.
+    """
+
+    low: float
+    high: float
+    beyond: float
+    below: bool
+    levels: int
+
+
 @dataclass(frozen=True)
 class TileReport:
     """What was measured of a tile.
@@ -74,11 +98,13 @@ class TileReport:
             it holds none.
         aux_range: What becomes 0 and 1, with True where the rest is clipped; None if values stay.
         filled: Share of 0..1 that the 1st to 99th percentile of each auxiliary channel takes.
+        gaps: Longest stretch of 0..1 without any value, of each auxiliary channel.
         outside: Share of the auxiliary values that lie outside of the range.
         counts: Pixels of each class.
         ignored: Share of the pixels without a label.
         unknown: Share of the pixels whose value or colour is of no class.
         shift: How the auxiliary raster lies on the optical one; None if nothing can be said.
+        label_shift: How the labels do.
         aux_symmetry: Whether it would fit mirrored or turned.
         label_symmetry: Whether the labels would.
         likeness: Greatest absolute correlation of an optical and an auxiliary channel.
@@ -93,11 +119,13 @@ class TileReport:
     percentiles: tuple[tuple[float | None, ...], ...]
     aux_range: tuple | None
     filled: tuple[float, ...]
+    gaps: tuple[Gap, ...]
     outside: float
     counts: tuple[int, ...]
     ignored: float
     unknown: float
     shift: Shift | None
+    label_shift: Shift | None
     aux_symmetry: Symmetry | None
     label_symmetry: Symmetry | None
     likeness: float
@@ -136,11 +164,13 @@ def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[T
         percentiles=percentiles,
         aux_range=scaling and tuple(scaling if scaling.clip else scaling[:2]),
         filled=_filled(percentiles, scaling),
+        gaps=tuple(_gap(counts) for counts in scan.levels),
         outside=scan.num_outside / max(1, scan.size - scan.missing.get('aux_path', 0)),
         counts=tuple(counts[: len(dataset.metainfo['classes'])]),
         ignored=counts[IGNORE_INDEX] / scan.size,
         unknown=counts[UNKNOWN] / scan.size,
-        **_edges(dataset, tile, layers),
+        **_registration(dataset, tile, layers),
+        likeness=_likeness(layers['rgb'], layers['aux']),
         pixels=scan.hash.hexdigest(),
     )
     return report, layers
@@ -163,6 +193,7 @@ class _Scan:
         self.missing = dict.fromkeys(self.bands, 0)  # pixels without data
         self.moments = np.zeros((3, len(dataset.img_bands)))  # number, sum, sum of squares
         self.num_outside = 0
+        self.levels = np.zeros((len(dataset.aux_bands), LEVELS), np.int64)  # of 0..1
         self.counts = np.zeros(256, np.int64)  # of each label
         self.hash = hashlib.blake2b(str(self.shape).encode(), digest_size=16)
         self.parts: dict[str, list[np.ndarray]] = {'rgb': [], 'aux': [], 'truth': []}
@@ -185,6 +216,10 @@ class _Scan:
                 low, high = map(np.asarray, self.scaling[:2])
                 outside = (aux < low) | (aux > high)
                 self.num_outside += int(outside.any(axis=-1).sum())
+                bands = np.moveaxis((aux - low) / (high - low), -1, 0)
+                for counts, values in zip(self.levels, bands, strict=True):
+                    inside = values[(values >= 0) & (values <= 1)] * (LEVELS - 1)
+                    counts += np.bincount(np.rint(inside).astype(np.intp), minlength=LEVELS)
         if 'seg_map_path' in self.tile:
             labels, _ = read_classes(self.tile['seg_map_path'], self.lookup, window, self.shape)
             self.counts += np.bincount(labels.ravel(), minlength=256)
@@ -253,23 +288,61 @@ def _filled(
     )
 
 
-def _edges(dataset: MultimodalSegDataset, tile: dict[str, Any], layers: Layers) -> dict[str, Any]:
-    """Compare where the edges of optical image, auxiliary image and labels are."""
-    rgb, aux, truth = layers.values()
-    found = {'shift': None, 'aux_symmetry': None, 'label_symmetry': None, 'likeness': 0.0}
-    if min(rgb.shape[:2]) < 4 * MAX_SHIFT:
-        return found
-    edges = gradient_magnitude(rgb.mean(axis=-1))
-    if truth is not None:
-        found['label_symmetry'] = find_symmetry(edges, label_edges(truth))
-    if aux is not None:
-        found['shift'] = find_shift(_windows(dataset, tile))
-        found['aux_symmetry'] = find_symmetry(edges, gradient_magnitude(aux[..., 0]))
-        found['likeness'] = _likeness(rgb, aux)
+def _gap(counts: np.ndarray) -> Gap:
+    """Find the longest stretch without a value between two of the counted levels."""
+    taken = np.flatnonzero(counts)
+    if taken.size < 2:
+        return Gap(0.0, 0.0, 0.0, False, taken.size)
+    index = int(np.diff(taken).argmax())
+    until, total = counts[: taken[index] + 1].sum(), counts.sum()
+    below = bool(until * 2 < total)
+    low, high = (float(level) / (LEVELS - 1) for level in taken[index : index + 2])
+    beyond, levels = (until, taken.size - index - 1) if below else (total - until, index + 1)
+    return Gap(low, high, float(beyond / total), below, int(levels))
+
+
+def _registration(
+    dataset: MultimodalSegDataset, tile: dict[str, Any], layers: Layers
+) -> dict[str, Shift | Symmetry | None]:
+    """Compare where optical image, auxiliary image and labels show the same."""
+    shape, num_classes = (tile['height'], tile['width']), len(dataset.metainfo['classes'])
+    factor = math.ceil(max(layers['rgb'].shape[:2]) / SMALL)
+    rgb = _reduce(layers['rgb'], factor)
+    aux = None if layers['aux'] is None else _reduce(layers['aux'], factor)
+    truth = None if layers['truth'] is None else _sample(layers['truth'], factor)
+    found = dict.fromkeys(('shift', 'label_shift', 'aux_symmetry', 'label_symmetry'))
+    if min(rgb.shape[:2]) >= LEAST_SIDE:
+        if aux is not None:
+            found['aux_symmetry'] = find_symmetry(_heights_ways(rgb, aux))
+        if truth is not None:
+            found['label_symmetry'] = find_symmetry(_labels_ways(rgb, truth, num_classes))
+    if min(shape) >= LEAST_SIDE:
+        windows = list(_windows(dataset, tile))
+        if aux is not None:
+            ways = (_heights_ways(rgb, aux) for rgb, aux, _ in windows)
+            found['shift'] = find_shift(zip(*ways, strict=True))
+        if truth is not None:
+            ways = (_labels_ways(rgb, truth, num_classes) for rgb, _, truth in windows)
+            found['label_shift'] = find_shift(zip(*ways, strict=True))
     return found
 
 
-def _likeness(rgb: np.ndarray, aux: np.ndarray) -> float:
+def _heights_ways(rgb: np.ndarray, aux: np.ndarray) -> Iterator[tuple[Pattern, Pattern]]:
+    """How an auxiliary image is compared with the optical one: by their edges."""
+    yield edge_pattern(gradient_magnitude(rgb)), edge_pattern(gradient_magnitude(aux[..., 0]))
+
+
+def _labels_ways(
+    rgb: np.ndarray, truth: np.ndarray, num_classes: int
+) -> Iterator[tuple[Pattern, Pattern]]:
+    """How labels are compared with the optical image: by edges, then by the classes' colours."""
+    yield edge_pattern(gradient_magnitude(rgb)), edge_pattern(label_edges(truth))
+    yield colour_pattern(rgb), class_pattern(truth, num_classes)
+
+
+def _likeness(rgb: np.ndarray, aux: np.ndarray | None) -> float:
+    if aux is None:
+        return 0.0
     valid = np.isfinite(rgb).all(axis=-1) & np.isfinite(aux).all(axis=-1)
     if not valid.any():
         return 0.0
@@ -279,8 +352,8 @@ def _likeness(rgb: np.ndarray, aux: np.ndarray) -> float:
 
 def _windows(
     dataset: MultimodalSegDataset, tile: dict[str, Any]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Edges of both modalities in windows spread over the tile, at full resolution."""
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]]:
+    """Optical image, auxiliary channel and labels of windows spread over the tile, unreduced."""
     shape = tile['height'], tile['width']
     sides = [min(WINDOW, side) for side in shape]
     starts = [
@@ -289,9 +362,14 @@ def _windows(
     ]
     bands = {'img_path': dataset.img_bands, 'aux_path': dataset.aux_bands[:1]}
     for row, col in itertools.product(*starts):
-        window = Window(row, col, *sides)
+        window, truth = Window(row, col, *sides), None
         optical, aux = (
             read_window(tile[key], numbers, window, shape, nodata_to_nan=True)
+            if key in tile
+            else None
             for key, numbers in bands.items()
         )
-        yield gradient_magnitude(optical.mean(axis=-1)), gradient_magnitude(aux[..., 0])
+        if 'seg_map_path' in tile:
+            labels, _ = read_classes(tile['seg_map_path'], dataset.label_lookup, window, shape)
+            truth = np.where(labels == UNKNOWN, IGNORE_INDEX, labels)
+        yield optical, aux, truth

@@ -72,7 +72,7 @@ def _tile_table(tiles: list[CheckedTile]) -> Table:
     rows = [_tile_row(tile) for tile in tiles]
     if all(tile.report.aux is None for tile in tiles):
         for row in rows:
-            del row['shift']
+            del row['aux shift']
     for name in rows[0]:
         left = name in ('split', 'tile', 'pixels', 'optical', 'CRS')
         table.add_column(name, justify='left' if left else 'right', no_wrap=name == 'tile')
@@ -94,7 +94,8 @@ def _tile_row(tile: CheckedTile) -> dict[str, str]:
         'no data': ', '.join(f'{r.nodata:.0%}' for r in (optical, report.aux) if r is not None),
         'unlabelled': f'{report.ignored:.1%}' if label else '-',
         'of no class': f'{report.unknown:.2%}' if label else '-',
-        'shift': _shift(report.shift) if report.aux else '-',
+        'aux shift': _shift(report.shift) if report.aux else '-',
+        'label shift': _shift(report.label_shift) if label else '-',
         'turned': _turned(report.aux_symmetry, report.label_symmetry),
     }
 

@@ -156,6 +156,12 @@ CASES = {
         pixels('dsm', np.roll(DSM, (3, -2), (0, 1))), HURTS, 'seems shifted by (+3, -2) pixels'),
     'slightly shifted heights': (
         pixels('dsm', np.roll(DSM, (0, 2), (0, 1))), LOOK, 'shifted by (+0, +2) pixels (down,'),
+    'shifted labels': (
+        pixels('labels', np.roll(LABELS, (-4, 0), (0, 1))), HURTS,
+        'the label raster seems shifted by (-4, +0) pixels'),
+    'slightly shifted labels': (
+        pixels('labels', np.roll(LABELS, (0, 2), (0, 1))), LOOK,
+        'the label raster seems shifted by (+0, +2) pixels'),
     'one label of no class': (
         pixels('labels', with_one(LABELS, 9)), LOOK,
         'have a value that belongs to no class'),
@@ -225,6 +231,47 @@ def test_nodata_that_the_file_does_not_declare_hurts_even_with_clipping(data):
         text for level, _, text in said(data, aux_range=('percentile', 1, 99)) if level == 'hurts'
     ]
     assert 'gdal_edit.py -a_nodata' in the_only(texts)
+
+
+def test_labels_that_are_drawn_one_pixel_off_are_right(data):
+    write_raster(data / 'labels/a.tif', np.roll(LABELS, 1, 0))
+    assert said(data, split='train') == []
+
+
+GROUND = np.zeros(SHAPE, np.float32)
+ROWS, COLS = np.indices(SHAPE)
+
+
+def above_ground(*things):
+    """Heights above flat ground of cones (row, col, radius, height) that lie on it."""
+    cones = [
+        height * (1 - np.hypot(ROWS - row, COLS - col) / radius)
+        for row, col, radius, height in things
+    ]
+    return np.maximum.reduce([GROUND, *cones]).astype(np.float32)
+
+
+HOUSE = np.where((ROWS > 40) & (ROWS < 60) & (COLS > 40) & (COLS < 60), 8, GROUND)  # flat: 0 or 8
+NOISE = np.random.default_rng(0).normal(0, 0.05, SHAPE).astype(np.float32)
+SPECKLE = np.random.default_rng(0).lognormal(-3, 3, SHAPE).astype(np.float32)
+TAILS = {
+    'few trees': (above_ground((30, 40, 6, 25), (70, 90, 5, 18), (60, 20, 3, 3)), []),
+    'one tree': (above_ground((30, 40, 5, 30)), []),
+    'a flat roof': (HOUSE, []),
+    'a mask': (np.uint8(HOUSE == 0), []),
+    'a tower above rough ground': (NOISE + 7 * HOUSE, ['look at it']),
+    'amplitudes that no decibels are of': (SPECKLE, ['look at it']),
+    'a hole of 0 in a surface': (np.where(HOUSE > 0, 0, DSM + 300), ['hurts']),
+    'a hole of 0 in most of a surface': (np.where(ROWS < 60, np.float32(-9999), DSM), ['hurts']),
+}
+
+
+@pytest.mark.parametrize('name', TAILS)
+def test_a_long_tail_is_no_outlier_and_a_gap_may_be_one(data, name):
+    heights, levels = TAILS[name]
+    write_raster(data / 'dsm/a.tif', heights)
+    found = [level for level, _, text in said(data, split='train') if 'of auxiliary' in text]
+    assert found == levels
 
 
 def test_a_transposed_label_of_a_square_tile_is_found(data):

@@ -35,7 +35,7 @@ def test_columns_of_the_auxiliary_raster_are_left_out_where_there_is_none(
         options.append(f'model.data_preprocessor.{key}=[{value}]')
     assert check(data, monkeypatch, *options, data_prefix=prefix) == 0
     printed = capsys.readouterr().out
-    assert 'shift' not in printed and 'Auxiliary' not in printed and '0%, 0%' not in printed
+    assert 'aux shift' not in printed and 'Auxiliary' not in printed and '0%, 0%' not in printed
     assert json.loads((data / 'numbers.json').read_text())['tiles'][0]['aux'] is None
     assert (data / 'pictures/train/a.png').exists()
 
