@@ -13,6 +13,8 @@ default_hooks = dict(
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
     # stops a training whose loss or weights are no longer finite
     finite=dict(type='FiniteHook'),
+    # a training that resumes goes on bit for bit as if it had not stopped
+    randomness=dict(type='RandomnessHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # draw=True draws each validation: both images, truth, prediction, errors; interval=5 every
     # fifth batch alone

@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS
 from rich.progress import track
 
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
+from mobanet_mmseg.datasets.randomness import seed_generators
 from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.modalities import AUX_KINDS
 from mobanet_mmseg.rasters.files import read_info
@@ -251,6 +252,16 @@ class MultimodalSegDataset(BaseSegDataset):
         if isinstance(idx, WindowIndex):
             info['window'] = idx.window
         return info
+
+    def prepare_data(self, idx: int | WindowIndex) -> Any:
+        """Give one tile, or one window of it, as the pipeline makes it.
+
+        Args:
+            idx: Index of the tile, or its window, from whose seed all follows that is drawn for it.
+        """
+        if isinstance(idx, WindowIndex) and idx.seed is not None:
+            seed_generators(idx.seed)
+        return super().prepare_data(idx)
 
     def tile_size(self, idx: int) -> tuple[str, int, int]:
         """Name a tile's optical raster and its height and width, pixels.

@@ -21,6 +21,7 @@ class WindowIndex(NamedTuple):
         col: First column, pixels.
         height: Rows, pixels.
         width: Columns, pixels.
+        seed: What is drawn for this window follows from it; None from what was drawn before.
     """
 
     tile: int
@@ -28,11 +29,12 @@ class WindowIndex(NamedTuple):
     col: int
     height: int
     width: int
+    seed: int | None = None
 
     @property
     def window(self) -> Window:
         """The window within its tile."""
-        return Window(*self[1:])
+        return Window(*self[1:5])
 
     def __lt__(self, other: object) -> bool:
         """Compare the tile with a number, and windows with one another."""

@@ -17,9 +17,9 @@ from mobanet_mmseg.datasets.wrappers import WindowIndex, parts
 class RandomWindowSampler(Sampler):
     """Draws windows at random, each of all tiles' possible windows as likely as any other.
 
-    The windows of an epoch follow from the seed and the epoch's number alone: a resumed training
-    goes on with the very windows of the epoch, and reads none of the past ones again. The
-    processes of a distributed training share one sequence.
+    The windows of an epoch, and what a pipeline draws for each (flips, masks), follow from the seed
+    and the epoch's number alone: a resumed training goes on with the very windows of the epoch, and
+    reads none of the past ones again. The processes of a distributed training share one sequence.
 
     Args:
         dataset: Tiles to draw from: a ``MultimodalSegDataset``, several in a ``ConcatDataset``, as
@@ -46,6 +46,7 @@ class RandomWindowSampler(Sampler):
         self.num_samples = math.ceil(num_samples / self.world_size)
         self.seed = sync_random_seed() if seed is None else seed
         self.epoch = 0
+        self.first = 0  # of this process's windows of the epoch; those before were trained on
         one_number = isinstance(window_size, int)
         self.window_size = (window_size, window_size) if one_number else tuple(window_size)
         # rows and columns where a window of each tile can begin, (number of tiles, 2)
@@ -57,15 +58,17 @@ class RandomWindowSampler(Sampler):
         until = np.cumsum(self.starts.prod(axis=1))
         rng = np.random.default_rng([self.seed, self.epoch])
         drawn = rng.integers(until[-1], size=self.num_samples * self.world_size)
-        for number in drawn[self.rank :: self.world_size]:
+        seeds = rng.integers(2**32, size=len(drawn))
+        own = slice(self.rank + self.first * self.world_size, None, self.world_size)
+        for number, seed in zip(drawn[own], seeds[own], strict=True):
             tile = int(np.searchsorted(until, number, side='right'))
             within = int(number - (until[tile - 1] if tile else 0))
             row, col = divmod(within, int(self.starts[tile, 1]))
-            yield WindowIndex(tile, row, col, *self.window_size)
+            yield WindowIndex(tile, row, col, *self.window_size, seed=int(seed))
 
     def __len__(self) -> int:
-        """Windows of an epoch in this process."""
-        return self.num_samples
+        """Windows of the epoch in this process, from the first one."""
+        return max(0, self.num_samples - self.first)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows are drawn.

@@ -1,9 +1,11 @@
 import pickle
+import random
 import re
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
@@ -82,6 +84,24 @@ def test_it_is_an_mmseg_dataset_that_survives_pickling(tmp_path):
     again = pickle.loads(pickle.dumps(built))
     index = WindowIndex(0, 1, 2, 3, 4)
     np.testing.assert_array_equal(again[index]['img'], built[index]['img'])
+
+
+def test_what_is_drawn_for_a_window_follows_from_its_seed(tmp_path):
+    write_tiles(tmp_path)
+    flips = [
+        {'type': 'RandomFlip', 'prob': 0.5, 'direction': way} for way in ('horizontal', 'vertical')
+    ]
+    tiles = dataset(tmp_path, pipeline=[*LOAD, *flips])
+
+    def drawn(seed):
+        images = [tiles[WindowIndex(0, 1, 2, 3, 4, seed)]['img'].tobytes() for _ in range(9)]
+        return set(images), (random.random(), np.random.random(), torch.rand(()).item())
+
+    images, numbers = drawn(5)
+    assert len(images) == 1 and drawn(5) == (images, numbers)
+    assert drawn(6)[1] != numbers
+    assert len({image for seed in range(20) for image in drawn(seed)[0]}) == 4
+    assert len(drawn(None)[0]) > 1
 
 
 def test_workers_load_what_the_main_process_loads(tmp_path):

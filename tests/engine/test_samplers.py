@@ -42,7 +42,7 @@ def sampler_of(tiles, num_samples=20, seed=0, **settings):
 def test_every_window_lies_inside_its_tile(tiles):
     windows = list(sampler_of(tiles, 500))
     assert len(windows) == 500
-    for tile, row, col, height, width in windows:
+    for tile, row, col, height, width, _ in windows:
         tall, wide = list(SIZES.values())[tile]
         assert (height, width) == WINDOW and row >= 0 and col >= 0
         assert row + height <= tall and col + width <= wide
@@ -50,7 +50,7 @@ def test_every_window_lies_inside_its_tile(tiles):
 
 
 def test_every_possible_window_is_as_likely(tiles):
-    counts = Counter(sampler_of(tiles, 17_000))
+    counts = Counter(index[:5] for index in sampler_of(tiles, 17_000))
     assert len(counts) == 17  # all of them, of all tiles
     assert min(counts.values()) > 850 and max(counts.values()) < 1150  # 1000 +- 5 sigma
 
@@ -97,7 +97,7 @@ def test_it_is_named_by_a_config_and_gets_the_runners_seed(tiles):
         {'dataset': tiles, 'sampler': sampler, 'batch_size': 2, 'num_workers': 0}, seed=7
     )
     assert loader.sampler.seed == 7 and len(loader) == 4
-    assert next(iter(loader.sampler))[3:] == (4, 4)
+    assert next(iter(loader.sampler)).window[2:] == (4, 4)
 
 
 def test_a_raster_smaller_than_the_window_is_refused_with_its_name(tiles):
@@ -107,7 +107,24 @@ def test_a_raster_smaller_than_the_window_is_refused_with_its_name(tiles):
 
 def test_a_window_as_large_as_the_tile_is_the_tile(tiles):
     tiles.get_subset_([0])
-    assert set(RandomWindowSampler(tiles, 5, (5, 7), 0)) == {WindowIndex(0, 0, 0, 5, 7)}
+    windows = {index.window for index in RandomWindowSampler(tiles, 5, (5, 7), 0)}
+    assert windows == {(0, 0, 5, 7)}
+
+
+def test_each_window_has_a_seed_of_its_own(tiles):
+    seeds = [index.seed for index in sampler_of(tiles, 500)]
+    assert len(set(seeds)) == 500
+    assert 0 <= min(seeds) < 2**26 and 2**32 - 2**26 < max(seeds) < 2**32
+
+
+@pytest.mark.parametrize(('first', 'left'), [(0, 20), (8, 12), (20, 0), (24, 0)])
+def test_windows_that_were_trained_on_are_left_out(tiles, monkeypatch, first, left):
+    for rank in range(2):
+        monkeypatch.setattr(samplers, 'get_dist_info', lambda rank=rank: (rank, 2))
+        sampler = sampler_of(tiles, 40)
+        windows = list(sampler)
+        sampler.first = first
+        assert len(sampler) == left and list(sampler) == windows[first:]
 
 
 def test_what_has_no_tiles_or_no_length_is_refused(tiles):
@@ -133,8 +150,8 @@ READ = [{'type': 'LoadMultimodalRaster'}]
 def test_windows_of_two_folders_are_those_of_all_tiles_alike(tiles, tmp_path):
     more = tiles_in(tmp_path / 'more', {'a': (4, 8)})  # 1 x 3 starts: 20 with the first folder's
     joined = ConcatDataset([tiles, more])
-    counts = Counter(sampler_of(joined, 20_000))
-    assert len(counts) == 20 and {window.tile for window in counts} == {0, 1, 2, 3}
+    counts = Counter(index[:5] for index in sampler_of(joined, 20_000))
+    assert len(counts) == 20 and {tile for tile, *_ in counts} == {0, 1, 2, 3}
     assert min(counts.values()) > 850 and max(counts.values()) < 1150
 
 
