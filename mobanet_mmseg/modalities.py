@@ -82,11 +82,16 @@ class StackSpec:
         img_bands: Bands of the optical raster, counted from 1, in the order of the channels.
         aux_bands: Bands of the auxiliary raster, likewise; none for the optical image alone.
         aux_range: How the auxiliary raster is scaled.
+        img_sources: The same bands of the rasters that the tiles were cut from, which are read of
+            what is no tile; None for the same numbers.
+        aux_sources: Likewise of the auxiliary ones.
     """
 
     img_bands: tuple[int, ...] = (1, 2, 3)
     aux_bands: tuple[int, ...] = (1,)
     aux_range: AuxRange = AuxRange('tile')
+    img_sources: tuple[int, ...] | None = None
+    aux_sources: tuple[int, ...] | None = None
 
     @property
     def modality_channels(self) -> tuple[int, int]:

@@ -128,6 +128,21 @@ def decode(content: bytes) -> str:
     return content.decode('utf-16' if utf16 else 'utf-8-sig')
 
 
+def read_text(path: str | Path) -> str:
+    """Read a text file, see :func:`decode`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    try:
+        return decode(Path(path).read_bytes())
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is no text in UTF-8 ({error}): save it as such.') from error
+
+
 def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:
     """Refuse to write over what is read, under whatever names and links the files are known.
 

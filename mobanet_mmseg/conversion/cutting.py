@@ -13,6 +13,7 @@ from mobanet_mmseg.conversion.labels import Labels
 from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.rasters.files import RasterInfo
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, write_geotiff
+from mobanet_mmseg.rasters.sources import TILE_OF
 from mobanet_mmseg.rasters.warping import float_type
 from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
@@ -171,6 +172,7 @@ class Cutter:
         mask: np.ndarray | None = None,
         classes: Classes | None = None,
     ) -> None:
+        sources = {'img': self.img_bands, 'aux': self.aux_bands}.get(folder, (1,))
         layer = Layer(
             self.folder / folder / f'{name}.tif',
             bands=('',) * pixels.shape[-1],
@@ -178,6 +180,7 @@ class Cutter:
             nodata=nodata,
             classes=classes,
             layout=TILE,
+            tags={TILE_OF: ' '.join(map(str, sources))},
         )
         write_geotiff(layer, self.grid.crop(tile.window), np.moveaxis(pixels, -1, 0), mask)
 

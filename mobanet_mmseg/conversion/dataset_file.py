@@ -13,9 +13,10 @@ FACTS = '''"""Tiles of an optical and an auxiliary raster.
 
 A `_base_` file: it stands where configs/_base_/datasets/multimodal.py would.
 """
-# cut from {rgb!r} and {aux!r}
+# cut from {rgb} and {aux}
 dataset_type = 'MultimodalSegDataset'
-data_root = """{{{{ fileDirname }}}}/."""[:-2]  # the folder of this file, whatever its name
+# the folder of this file, whatever its name
+data_root = (lambda: None).__code__.co_filename.rpartition('/')[0]
 {metainfo}
 modality_channels = ({img_channels}, {aux_channels})
 dataset = dict(
@@ -26,7 +27,12 @@ dataset = dict(
     img_bands={img_bands!r},
     aux_bands={aux_bands!r},
     aux_range={aux_range!r},
-    label_values={label_values!r})
+    label_values={label_values!r},
+    # prediction reads these of other rasters than tiles: bands, and (value or colour, class) pairs
+    tiled_from=dict(
+        img_bands={tiled_from[img_bands]!r},
+        aux_bands={tiled_from[aux_bands]!r},
+        label_values={tiled_from[label_values]!r}))
 crop_size = ({crop_size}, {crop_size})
 
 # what the model and the hooks are told of a sample, besides its pixels
@@ -46,7 +52,7 @@ test_dataloader = dict(
     dataset=dict(dataset, ann_file='test.txt', test_mode=True, pipeline=test_pipeline))
 '''
 LABELLED = """metainfo = dict(
-    classes={names!r},
+    classes={names},
     palette={palette!r})
 num_classes = len(metainfo['classes'])"""
 UNLABELLED = "metainfo = dict(classes=('class', ))  # those of the model that is to predict"
@@ -77,6 +83,8 @@ def dataset_file(
     aux_bands: Sequence[int],
     aux_range: Any,
     crop_size: int,
+    *,
+    tiled_from: dict[str, Any],
 ) -> str:
     """Compose the text of a `_base_` file for tiles under img/, aux/ and label/ beside it.
 
@@ -88,14 +96,16 @@ def dataset_file(
         aux_bands: Bands of the auxiliary tiles that are read.
         aux_range: The dataset's ``aux_range``.
         crop_size: Side of a training window, pixels.
+        tiled_from: See :class:`~mobanet_mmseg.datasets.multimodal.MultimodalSegDataset`.
     """
     metainfo = UNLABELLED
     if classes is not None:
         palette = [list(colour) for colour in classes.palette]
-        metainfo = LABELLED.format(names=classes.names, palette=palette)
+        metainfo = LABELLED.format(names=_literal(classes.names), palette=palette)
     facts = FACTS.format(
-        rgb=sources[0],
-        aux=sources[1],
+        rgb=_literal(sources[0]),
+        aux=_literal(sources[1]),
+        tiled_from=tiled_from,
         metainfo=metainfo,
         img_bands=tuple(img_bands),
         aux_bands=tuple(aux_bands),
@@ -107,3 +117,8 @@ def dataset_file(
         label_values=None if classes is None else tuple(range(len(classes))),
     )
     return facts + ('' if classes is None else TRAINING)
+
+
+def _literal(value: Any) -> str:
+    """Texts as Python reads them, in which MMEngine finds no {{ variable }} to put in."""
+    return repr(value).replace('{', '\\x7b')

@@ -137,7 +137,7 @@ def convert(
             cutter = Cutter(folder, grid, aux, img_bands, aux_bands, warped.read, labels, classes)
             for tile in track(tiles, 'Cutting the tiles'):
                 cutter.write(tile)
-            return _finish(cutter, out, cutting, aux_bands)
+            return _finish(cutter, out, cutting, pair.codes)
 
 
 def _check_places(out: Path, pair: RasterPair) -> None:
@@ -192,7 +192,14 @@ def _open_labels(
     return RasterLabels(pair.label, pair.codes, grid)
 
 
-def _finish(cutter: Cutter, out: Path, cutting: Cutting, aux_bands: Sequence[int]) -> Report:
+def _label_values(codes: LabelCodes | None) -> list[tuple] | None:
+    """Which class a value or colour of the label raster means, as pairs; None if there is none."""
+    if codes is None or codes.kind == 'attribute':
+        return None
+    return list(codes.lookup.items())
+
+
+def _finish(cutter: Cutter, out: Path, cutting: Cutting, codes: LabelCodes | None) -> Report:
     """Split the tiles that were written, and write the split and ``dataset.py``."""
     tiles = list(cutter.written)
     if not tiles:
@@ -215,9 +222,14 @@ def _finish(cutter: Cutter, out: Path, cutting: Cutting, aux_bands: Sequence[int
         (Path(cutter.grid.path).name, Path(cutter.aux.path).name),
         cutter.classes,
         range(1, min(3, len(cutter.img_bands)) + 1),
-        range(1, len(aux_bands) + 1),
+        range(1, len(cutter.aux_bands) + 1),
         aux_range,
         min(MIN_SIDE, *(min(t.window[2:]) for t in splits.get('train', tiles))),
+        tiled_from={
+            'img_bands': tuple(cutter.img_bands),
+            'aux_bands': tuple(cutter.aux_bands),
+            'label_values': _label_values(codes),
+        },
     )
     write_text(cutter.folder / 'dataset.py', text)
     return report_of(out, cutter.classes, cutouts, cutter.dropped, aux_range)

@@ -22,7 +22,7 @@ from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.windows import check_bands
-from mobanet_mmseg.writing import decode
+from mobanet_mmseg.writing import read_text
 
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
 SHOWN = 8  # names in a sentence
@@ -63,6 +63,10 @@ class MultimodalSegDataset(BaseSegDataset):
         label_values: Value of each class in an index label; None counts from 0.
         label_ignore: Values of an index label that mean 'no label'; the raster's nodata value
             does, too.
+        tiled_from: What the tiles were cut from, by which prediction reads other rasters than
+            tiles: ``img_bands`` and ``aux_bands`` are the numbers there of the tiles' bands 1, 2
+            ..., ``label_values`` pairs of a value or colour there and a class index (None: as
+            in the tiles).
         check_place: Refuse tiles whose rasters say that they lie in different places: another CRS,
             or transforms more than half a pixel apart; a raster that does not say is accepted.
             False goes by the pixels alone.
@@ -87,6 +91,7 @@ class MultimodalSegDataset(BaseSegDataset):
         aux_kind: Literal['height', 'sar', 'bands'] = 'height',
         label_values: Sequence[int] | None = None,
         label_ignore: Sequence[int] = (IGNORE_INDEX,),
+        tiled_from: dict[str, Any] | None = None,
         check_place: bool = True,
         missing_aux: Literal['error', 'zeros'] = 'error',
         **kwargs: Any,
@@ -113,6 +118,7 @@ class MultimodalSegDataset(BaseSegDataset):
         self.aux_range = aux_range
         self.label_values = label_values
         self.label_ignore = tuple(label_ignore)
+        self.tiled_from = tiled_from
         self.check_place = check_place
         self.missing_aux = missing_aux
         # MMSeg draws a palette by chance where there is none: no label is painted with that.
@@ -279,14 +285,7 @@ class MultimodalSegDataset(BaseSegDataset):
                     f'The split file {self.ann_file} does not exist: write the stems of the tiles '
                     'into it, one a line.'
                 )
-            try:
-                text = decode(Path(self.ann_file).read_bytes())
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f'The split file {self.ann_file} is no text in UTF-8 ({error}): save it '
-                    'as such.'
-                ) from error
-            stems = [line.strip() for line in text.splitlines() if line.strip()]
+            stems = [line.strip() for line in read_text(self.ann_file).splitlines() if line.strip()]
         else:
             folder = self.data_prefix['img_path']
             if not Path(folder).is_dir():

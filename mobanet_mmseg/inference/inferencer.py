@@ -27,7 +27,7 @@ from mobanet_mmseg.inference.predict import (
     predict_rows,
     window_network,
 )
-from mobanet_mmseg.inference.reading import Image, PairReader, open_images
+from mobanet_mmseg.inference.reading import Image, PairReader, open_images, spec_for
 from mobanet_mmseg.inference.trained import load_segmentor, reading_spec
 from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.models.data_preprocessor import select_modality
@@ -226,7 +226,7 @@ class MultimodalInferencer:
             ValueError: If the rasters do not fit each other or the model.
         """
         self.check_aux(aux)
-        return PairReader(rgb, aux, self._reading(aux_range))
+        return PairReader(rgb, aux, spec_for(self._reading(aux_range), rgb, aux))
 
     def plan(self, source: PairReader) -> list[Strip]:
         """Cover a pair with strips of windows.

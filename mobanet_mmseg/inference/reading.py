@@ -31,7 +31,7 @@ from mobanet_mmseg.rasters.files import (
 from mobanet_mmseg.rasters.geotiff import place_of
 from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid, why_unplaced
 from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
-from mobanet_mmseg.rasters.sources import check_unchanged, stamps
+from mobanet_mmseg.rasters.sources import check_unchanged, is_tile, stamps
 from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
 from mobanet_mmseg.rasters.windows import check_bands, read_window, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
@@ -242,6 +242,29 @@ def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRa
     return WarpedRaster(aux, grid, bands, value_options(aux, grid, Resampling.bilinear, bands))
 
 
+def spec_for(spec: StackSpec, rgb: Image, aux: Image | None) -> StackSpec:
+    """Say which bands of images are read: a tile's own, or those of the tiles' sources.
+
+    Args:
+        spec: Bands of tiles, and of the rasters that they were cut from.
+        rgb: Optical image; all channels of an array are read.
+        aux: Auxiliary image, likewise.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is no raster.
+    """
+    bands = {}
+    for key, image, told in (
+        ('img_bands', rgb, spec.img_sources),
+        ('aux_bands', aux, spec.aux_sources),
+    ):
+        array = image is None or isinstance(image, np.ndarray)
+        if told is not None and not array and isinstance(image, Image) and not is_tile(image):
+            bands[key] = told
+    return replace(spec, img_sources=None, aux_sources=None, **bands)
+
+
 @contextmanager
 def open_images(rgb: Image, aux: Image | None, spec: StackSpec) -> Iterator[PairReader]:
     """Open a pair of images of any kind; what is no file is read from GDAL's memory.
@@ -261,6 +284,7 @@ def open_images(rgb: Image, aux: Image | None, spec: StackSpec) -> Iterator[Pair
             f'The optical array has {arrays[0]} pixels and the auxiliary one {arrays[1]}: give '
             'arrays of one height and width.'
         )
+    spec = spec_for(spec, rgb, aux)
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # arrays have none

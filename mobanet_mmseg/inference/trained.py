@@ -10,11 +10,13 @@ from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 from mmseg.registry import DATASETS
 
+from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
 from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.rasters.files import read_info
+from mobanet_mmseg.rasters.sources import is_tile
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
@@ -75,7 +77,39 @@ def reading_spec(config: Config) -> StackSpec:
         _agreed(config, key, [getattr(dataset, key) for dataset in datasets])
         for key in ('img_bands', 'aux_bands', 'aux_range')
     )
-    return StackSpec(tuple(img_bands), tuple(aux_bands), AuxRange.parse(aux_range))
+    img_sources, aux_sources = (
+        _agreed(config, f'tiled_from.{key}', [_sources(dataset, key) for dataset in datasets])
+        for key in ('img_bands', 'aux_bands')
+    )
+    return StackSpec(
+        tuple(img_bands), tuple(aux_bands), AuxRange.parse(aux_range), img_sources, aux_sources
+    )
+
+
+def _sources(dataset: MultimodalSegDataset, key: str) -> tuple[int, ...] | None:
+    """Numbers of a dataset's bands in the rasters that its tiles were cut from."""
+    told, bands = (dataset.tiled_from or {}).get(key), getattr(dataset, key)
+    if told is None:
+        return None
+    if max(bands, default=0) > len(told):
+        raise ValueError(
+            f'{key}={bands} of the test dataset, but tiled_from knows {len(told)} bands: correct '
+            'one of them, or leave tiled_from out.'
+        )
+    return tuple(told[band - 1] for band in bands)
+
+
+def _label_lookup(dataset: MultimodalSegDataset, label_path: str | Path) -> dict:
+    """Which class index a value or colour means, in a tile or in what tiles were cut from."""
+    lookup = dataset.make_label_lookup()
+    pairs = (dataset.tiled_from or {}).get('label_values')
+    if pairs is None or is_tile(label_path):
+        return lookup
+    colours = {key: index for key, index in lookup.items() if isinstance(key, tuple)}
+    return colours | {
+        value if isinstance(value, int | float) else tuple(value): lookup.get(index, IGNORE_INDEX)
+        for value, index in pairs
+    }
 
 
 def aux_kind(config: Config) -> str:
@@ -123,7 +157,7 @@ def read_truth(
         'label_lookup': _agreed(
             config,
             'label_values',
-            [dataset.make_label_lookup() for dataset in _test_datasets(config)],
+            [_label_lookup(dataset, label_path) for dataset in _test_datasets(config)],
         ),
         'seg_fields': [],
     }

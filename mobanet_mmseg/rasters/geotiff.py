@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Layer:
         scale: What a value is multiplied with to give its meaning.
         layout: How its pixels lie: ``MAP`` or ``TILE``.
         mtime_ns: Time that the file gets; None is now.
+        tags: What else the file says of itself.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Layer:
     scale: float = 1.0
     layout: Layout = MAP
     mtime_ns: int | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def compression(self) -> dict[str, Any]:
@@ -195,7 +197,8 @@ class GeoTiff:
             for band, description in enumerate(layer.bands, 1):
                 if description:
                     self._dataset.set_band_description(band, description)
-            self._dataset.update_tags(**({} if layer.classes is None else layer.classes.tags))
+            tags = {} if layer.classes is None else layer.classes.tags
+            self._dataset.update_tags(**tags, **layer.tags)
 
     def write(self, rows: np.ndarray, column: int = 0) -> None:
         """Write the next rows, of all columns or of a block of them.

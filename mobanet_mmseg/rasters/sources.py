@@ -14,11 +14,14 @@ from xml.etree import ElementTree
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
 
 ARCHIVE = re.compile(r'(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)\+?\w*://)(?P<inside>.*)')
 NETWORK = re.compile(r'/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)|\b(?:https?|ftp|s3|gs)://')
 BESIDE = ('.aux.xml', '.ovr')
 
+TILE_OF = 'TILE_OF_BANDS'  # tag of a tile: numbers of its bands in the raster that it was cut from
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
 TEXT_BYTES = 256_000_000  # a longer text stands for no raster
 
@@ -79,6 +82,25 @@ def refuse_addresses(raster: str) -> None:
                 f'{name} names {address[:200]!r}, and what a file names is not fetched: give that '
                 'address itself, or download it.'
             )
+
+
+def is_tile(raster: str | Path | DatasetReader | WarpedVRT) -> bool:
+    """Whether a raster says that its bands were some of another raster, which was cut into tiles.
+
+    Args:
+        raster: A raster as GDAL names it, or an open one. What cannot be opened is none.
+
+    Raises:
+        ValueError: If it names an address.
+    """
+    if isinstance(raster, DatasetReader | WarpedVRT):
+        return TILE_OF in raster.tags()
+    refuse_addresses(os.fspath(raster))
+    with suppress(RasterioError), warnings.catch_warnings():  # which the reading reports
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        with rasterio.open(raster) as dataset:
+            return is_tile(dataset)
+    return False
 
 
 def stamps(*rasters: str | Path | None) -> Stamps:

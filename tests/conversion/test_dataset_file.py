@@ -10,7 +10,8 @@ CLASSES = Classes(('a', "b's"), ((1, 2, 3), (4, 5, 6)))
 
 def read(folder, *, sources=('rgb.tif', 'dsm.tif'), classes=CLASSES, aux_range='tile'):
     folder.mkdir()
-    text = dataset_file(sources, classes, (1, 2, 3), (1, 2), aux_range, 256)
+    told = {'img_bands': (4, 3, 2), 'aux_bands': (1, 2), 'label_values': [(7, 0), ((0, 0, 1), 1)]}
+    text = dataset_file(sources, classes, (1, 2, 3), (1, 2), aux_range, 256, tiled_from=told)
     (folder / 'dataset.py').write_text(text, encoding='utf-8')
     return Config.fromfile(folder / 'dataset.py')
 
@@ -38,6 +39,8 @@ def test_it_states_what_was_written(tmp_path):
     assert dataset.aux_range == ((0.0, 1.0), (12.5, 3.0))
     assert dataset.metainfo == dict(classes=('a', "b's"), palette=[[1, 2, 3], [4, 5, 6]])
     assert dataset.label_values == (0, 1)
+    assert dataset.tiled_from.label_values == [(7, 0), ((0, 0, 1), 1)]
+    assert (dataset.tiled_from.img_bands, dataset.tiled_from.aux_bands) == ((4, 3, 2), (1, 2))
 
 
 def test_tiles_without_labels_are_to_test_alone(tmp_path):
@@ -46,7 +49,16 @@ def test_tiles_without_labels_are_to_test_alone(tmp_path):
     assert not {'train_dataloader', 'val_dataloader', 'test_evaluator'} & {*config}
 
 
-@pytest.mark.parametrize('name', ["owner's data", 'a "quoted" one', 'ends with "', "'", 'ü'])
+NAMES = (
+    "owner's data", 'a "quoted" one', 'ends with "', "'", 'ü', '"""', "''' + f() + '''", ' ', '#',
+    'a\\x', '\\', 'a\nimport nothing', '{{ fileDirname }}', '{{$HOME:x}}', '{{_base_.x}}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('name', NAMES)
 def test_any_name_of_a_folder_and_of_a_raster_is_read(tmp_path, name):
-    config = read(tmp_path / name, sources=(f'{name}\n\\.tif', '\\x{}{{ fileDirname }}.tif'))
+    sources = f'{name}\n\\.tif', '\\x{}{{ fileDirname }}.tif'
+    classes = Classes((name, '{{ fileDirname }}'), CLASSES.palette)
+    config = read(tmp_path / name, sources=sources, classes=classes)
+    assert config.metainfo.classes == (name, '{{ fileDirname }}')
     assert config.data_root == config.test_dataloader.dataset.data_root == str(tmp_path / name)

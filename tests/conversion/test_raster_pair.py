@@ -29,10 +29,14 @@ from scenes.toy import toy
 
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
+from mobanet_mmseg.inference.reading import open_images
+from mobanet_mmseg.inference.trained import read_truth, reading_spec
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
 from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
+
+CORNER = Window(0, 0, 20, 20)
 
 
 def labels(tmp_path, pixels, transform=None, **profile):
@@ -546,3 +550,53 @@ def test_the_conversion_of_own_rasters_names_a_full_disk_and_leaves_nothing(open
     with short_disk(size), pytest.raises(OSError, match=r'could not be written .*free space'):
         convert(pair, open_folder / 'out', SMALL)
     assert {path.name for path in open_folder.iterdir()} == before
+
+
+def test_prediction_reads_of_the_sources_the_bands_and_values_that_the_tiles_were_cut_from(
+    tmp_path,
+):
+    rng = np.random.default_rng(5)
+    bands = rng.integers(1, 3000, (*SHAPE, 5), dtype=np.uint16)
+    rgb = optical(tmp_path, bands)
+    aux = heights(tmp_path, rng.uniform(1, 9, (*SHAPE, 3)))
+    codes = rng.integers(0, 4, SHAPE, dtype=np.uint8)
+    label = labels(tmp_path, codes)
+    meanings = parse_codes('value', ['water=3', 'land=0', 'land=2'], ['1'])
+    convert(RasterPair(rgb, aux, label, meanings, None, (4, 1, 2), (3, 2)), tmp_path / 'out', SMALL)
+    config = Config.fromfile(tmp_path / 'out/dataset.py')
+    spec = reading_spec(config)
+    with open_images(rgb, aux, spec) as source:
+        pixels, _ = source.read(CORNER)
+    np.testing.assert_array_equal(pixels[:3], np.moveaxis(bands[:20, :20, [3, 0, 1]], -1, 0))
+    tile = next((tmp_path / 'out/img').glob('*_r000_c000.tif'))
+    with open_images(tile, tmp_path / 'out/aux' / tile.name, spec) as source:
+        cut, _ = source.read(CORNER)
+        np.testing.assert_array_equal(cut[:3], pixels[:3])
+    with rasterio.open(rgb) as opened:  # an open one, and an array of the model's channels
+        for image in (opened, bands[..., [3, 0, 1]]):
+            with open_images(image, bands[..., :2].astype(float), spec) as source:
+                np.testing.assert_array_equal(source.read(CORNER)[0][:3], pixels[:3])
+    expected = np.array([1, 255, 1, 0])[codes]
+    np.testing.assert_array_equal(read_truth(config, rgb, label), expected)
+    truth = read_truth(config, tile, tmp_path / 'out/label' / tile.name)
+    np.testing.assert_array_equal(truth, expected[:20, :20])
+
+
+def test_prediction_reads_the_colours_of_the_label_that_was_converted(tmp_path):
+    colours = np.array([[255, 0, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
+    codes = np.random.default_rng(5).integers(0, 3, SHAPE)
+    rgb, label = optical(tmp_path), labels(tmp_path, colours[codes])
+    meanings = parse_codes('color', ['b=0,0,255', 'a=255,0,0'], ['9,9,9'])
+    convert(RasterPair(rgb, heights(tmp_path), label, meanings), tmp_path / 'out', SMALL)
+    config = Config.fromfile(tmp_path / 'out/dataset.py')
+    expected = np.array([1, 0, 255])[codes]
+    np.testing.assert_array_equal(read_truth(config, rgb, label), expected)
+
+
+def test_bands_of_one_file_are_both_rasters(tmp_path):
+    bands = np.random.default_rng(0).integers(1, 255, (*SHAPE, 5), np.uint16)
+    rgb = optical(tmp_path, bands)
+    with pytest.raises(ValueError, match='is given twice'):
+        convert(RasterPair(rgb, rgb, None, None, None, (1, 2, 3), (3,)), tmp_path / 'out', SMALL)
+    convert(RasterPair(rgb, rgb, None, None, None, (1, 2, 3), (5,)), tmp_path / 'out', SMALL)
+    np.testing.assert_array_equal(mosaic(tmp_path / 'out', 'aux')[0][0], bands[..., 4])

@@ -25,6 +25,22 @@ def test_bands_and_range_are_those_of_the_test_dataset():
     assert (percentiles.kind, percentiles.percentages) == ('percentile', (1, 99))
 
 
+def test_bands_of_the_sources_follow_those_of_the_tiles():
+    told = {'img_bands': (4, 3, 2, 8), 'aux_bands': (2, 1)}
+
+    def spec(**dataset):
+        dataset = {**DATASET, 'tiled_from': told, **dataset}
+        return reading_spec(Config({'test_dataloader': {'dataset': dataset}}))
+
+    found = spec(img_bands=(4, 1), aux_bands=(2,))
+    assert (found.img_bands, found.img_sources) == ((4, 1), (8, 4))
+    assert (found.aux_bands, found.aux_sources) == ((2,), (1,))
+    with pytest.raises(
+        ValueError, match=r'img_bands=\(5,\) of the test dataset, but tiled_from kn'
+    ):
+        spec(img_bands=(5,))
+
+
 def joined(*parts):
     datasets = [{**DATASET, **part} for part in parts]
     repeated = {'type': 'RepeatDataset', 'times': 2, 'dataset': datasets[0]}
