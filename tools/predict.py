@@ -37,6 +37,7 @@ from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.inference.trained import aux_kind, read_truth
+from mobanet_mmseg.modalities import AuxRange
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.windows import read_window
@@ -150,18 +151,18 @@ def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths]]:
     return jobs
 
 
-def read_range(words: list[str] | None) -> str | tuple[float, float]:
+def read_range(words: list[str] | None) -> str | AuxRange:
     if words is None:
         return 'config'
     if words == ['tile']:
-        return 'tile'
+        return AuxRange.parse('tile')
     try:
         low, high = map(float, words)
     except ValueError:
         raise ValueError(
             f"--aux-range got {' '.join(words)}: give 'tile' or two numbers, the lesser first."
         ) from None
-    return low, high
+    return AuxRange.parse((low, high))
 
 
 def read_sides(name: str, sides: list[int] | None) -> tuple[int, int] | None:
@@ -242,7 +243,7 @@ def predict_pair(
     inferencer: MultimodalInferencer,
     pair: Pair,
     paths: MapPaths,
-    aux_range: str | tuple[float, float],
+    aux_range: str | AuxRange,
     shared: bool,
     progress: Progress,
 ) -> np.ndarray:
@@ -296,7 +297,7 @@ def draw(
     args: argparse.Namespace,
     inferencer: MultimodalInferencer,
     pair: Pair,
-    aux_range: str | tuple[float, float],
+    aux_range: str | AuxRange,
 ) -> None:
     """Draw each n-th row and column of what the model saw and of what it made of it."""
     rgb, predicted, true = [], [], []

@@ -17,8 +17,8 @@ from mmengine.logging import print_log
 from rich.progress import track
 
 from mobanet_mmseg.modalities import AuxRange, Scaling
-from mobanet_mmseg.rasters.files import identity, read_info
-from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
+from mobanet_mmseg.rasters.files import RasterInfo, identity, read_info
+from mobanet_mmseg.rasters.windows import FILL, check_bands, chunks, read_window
 from mobanet_mmseg.writing import write_text
 
 STATISTICS_FILE = 'aux_statistics.json'
@@ -198,16 +198,18 @@ def _is_fresh(entry: Any, path: str, percentages: Sequence[float] = ()) -> bool:
     if stated != now or not isinstance(known, dict):
         return False
     limits = [known.get(f'{percentage:g}') for percentage in sorted(percentages)]
-    return _are_limits(entry.get('min'), entry.get('max'), count := read_info(path).count) and all(
-        _are_limits(low, high, count) for low, high in pairwise(limits)
+    info = read_info(path)
+    return _are_limits(entry.get('min'), entry.get('max'), info) and all(
+        _are_limits(low, high, info) for low, high in pairwise(limits)
     )
 
 
-def _are_limits(low: Any, high: Any, count: int) -> bool:
-    """Whether stored values may be the limits of so many bands; both None where one has none."""
+def _are_limits(low: Any, high: Any, info: RasterInfo) -> bool:
+    """Whether stored values may be the limits of a raster's bands; both None where one has none."""
+    count, floating = info.count, np.issubdtype(info.dtype, np.floating)
     if not all(isinstance(limit, list) and len(limit) == count for limit in (low, high)):
         return False
-    most = sys.float_info.max  # an integer of hundreds of digits is no number here
+    most = FILL if floating else sys.float_info.max  # an integer of hundreds of digits is no number
     return all(
         pair == (None, None)
         or ({*map(type, pair)} <= {int, float} and -most <= pair[0] <= pair[1] <= most)

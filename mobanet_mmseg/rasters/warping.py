@@ -14,10 +14,12 @@ from rasterio.windows import Window as RasterioWindow
 
 from mobanet_mmseg.rasters.files import Handle, RasterInfo, gdal_settings, open_raster
 from mobanet_mmseg.rasters.grids import across_grids, crs_name, horizontal_crs, lies_on
+from mobanet_mmseg.rasters.windows import FILL, find_fills
 from mobanet_mmseg.tiling.windows import Window
 
 CELL = (128, 512)  # pixels that are warped at a time: GDAL's own block of a warped raster
 MAX_SOURCE = 1 << 22  # source pixels that one cell may need, so that memory is bounded
+BLENDED_FILL = FILL / 1e6  # the neighbours of a fill have a share of it
 TRANSFORM_ERROR = 0.01  # source pixels by which GDAL's quick transformation may be off
 
 
@@ -89,6 +91,8 @@ class WarpedRaster:
             for col in range(window.col - window.col % width, window.right, width):
                 self._read_cell(row, col, window, values)
         if self._measured:
+            fills = find_fills(values, np.isfinite(values), self.info.path, BLENDED_FILL)
+            values[fills] = np.nan
             values = self.info.to_unit(values, self._asked)
         return np.moveaxis(values, 0, -1)
 

@@ -3,12 +3,14 @@
 Bands are counted from 1.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
@@ -27,7 +29,12 @@ from mobanet_mmseg.tiling.windows import Window
 
 CHUNK_BYTES = 16_000_000  # of a raster that is read from the top to the bottom
 
+# no measured value is beyond it; fills are 1e20 (climate models), 1e37 (netCDF), 3.4e38 (GDAL)
+FILL = 1e18
+
 Bands = Sequence[int]
+
+_told: set[str] = set()  # rasters that hold fills, said once by each process
 
 
 def chunks(info: RasterInfo, multiple: int = 1) -> Iterator[Window]:
@@ -99,9 +106,9 @@ def read_with_validity(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read one window of a raster, once, and find where it holds data.
 
-    A band holds data where its value is finite and not its nodata value, the mask of the file,
-    inside or beside it, does not leave the pixel out, and no alpha band is 0 there, be it of any
-    type and place, unless that band is asked for as a band like others.
+    A band holds data where its value is finite, within ``FILL`` and not its nodata value, the mask
+    of the file, inside or beside it, does not leave the pixel out, and no alpha band is 0 there, be
+    it of any type and place, unless that band is asked for as a band like others.
 
     Args:
         path: Any raster that GDAL opens.
@@ -281,9 +288,38 @@ def _find_valid(
         if nodata is not None:
             with np.errstate(over='ignore'):  # a nodata of float64 in a raster of float32
                 valid[channel] &= values[channel] != nodata
+    valid &= ~find_fills(values, valid, handle.info.path)
     if handle.masked or handle.info.alpha:
         valid &= _find_mask(handle, bands, window)
     return valid
+
+
+def find_fills(values: np.ndarray, valid: np.ndarray, path: str, limit: float = FILL) -> np.ndarray:
+    """Find floating values that are beyond any scale: no data that the file does not declare.
+
+    Left in, one would be the range of its raster, and fill the whole window with infinite numbers.
+
+    Args:
+        values: Of any type.
+        valid: Where they are data, as far as it is known; of the same shape.
+        path: The raster, which is named once where there are some.
+        limit: The least of them.
+
+    Returns:
+        bool of the same shape.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return np.zeros(values.shape, bool)
+    fills = (np.abs(values) >= limit) & valid
+    if path not in _told and fills.any():
+        _told.add(path)
+        print_log(
+            f'{path} holds {values[fills][0]:.6g}, which is taken for no data though it is not '
+            'declared: declare it (gdal_edit -a_nodata).',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return fills
 
 
 def _find_mask(handle: Handle, bands: Bands, window: RasterioWindow) -> np.ndarray:

@@ -282,6 +282,8 @@ MISTAKES = {
     'range of one': ((*PAIR, '--aux-range', '5'), "--aux-range got 5: give 'tile' or two numbers"),
     'range in words': ((*PAIR, '--aux-range', 'a', 'b'), "--aux-range got a b: give 'tile'"),
     'range turned': ((*PAIR, '--aux-range', '9', '5'), 'aux_range=(9.0, 5.0): give'),
+    'range without an end': ((*PAIR, '--aux-range', '0', 'inf'), 'aux_range=(0.0, inf): give'),
+    'range of nothing': ((*PAIR, '--aux-range', 'nan', '5'), 'aux_range=(nan, 5.0): give'),
     'three sides': ((*PAIR, '--window', '1', '2', '3'), '--window got 3 numbers: give one, or'),
     'three steps': ((*PAIR, '--stride', '1', '2', '3'), '--stride got 3 numbers'),
     'holes': ((*PAIR, '--stride', '20'), 'A stride of 20 pixels leaves holes'),

@@ -306,6 +306,26 @@ def test_outside_and_at_nodata_a_warped_raster_is_zero_after_the_scaling(tmp_pat
     assert valid.all()
 
 
+@pytest.mark.parametrize('fill', [-3.4028235e38, 1e20])
+@pytest.mark.parametrize('shift', [0, 0.75, 4])  # on the grid, warped, copied
+def test_an_undeclared_fill_spoils_neither_the_range_nor_its_surroundings(tmp_path, shift, fill):
+    pixels = random_tile(SHAPE)[1]
+    whole = heights(tmp_path, pixels, transform=place(shift)).rename(tmp_path / 'whole.tif')
+    filled = pixels.copy()
+    filled[8:16, 20:28] = fill
+    settings = {**BANDS, 'aux_range': 'tile'}
+    with_fill, valid = read_all(
+        optical(tmp_path), heights(tmp_path, filled, transform=place(shift)), **settings
+    )
+    without, _ = read_all(tmp_path / 'rgb.tif', whole, **{**BANDS, 'aux_range': 'tile'})
+    near = np.zeros(SHAPE, bool)
+    near[7:17, 19 + int(shift) : 30 + int(shift)] = True
+    assert with_fill[2][~near].std() > 0.1
+    np.testing.assert_allclose(with_fill[2][~near], without[2][~near], atol=0.05)
+    inner = with_fill[2][8:16, 21 + int(shift) : 28 + int(shift)]
+    assert not inner.any() and valid.all()
+
+
 @pytest.mark.parametrize('cell', [2.5, 0.5])
 def test_a_pair_is_warped_as_its_conversion_into_tiles_warps_it(tmp_path, cell):
     side = round(80 / cell)

@@ -14,6 +14,7 @@ from mobanet_mmseg.rasters import files as raster_files
 from mobanet_mmseg.rasters import windows
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_sizes
+from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
 from mobanet_mmseg.rasters.windows import (
     chunks,
@@ -502,3 +503,38 @@ def test_a_real_band_beside_complex_ones_is_read(tmp_path):
         np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4))[..., 0], VALUES)
     with pytest.raises(ValueError, match=r'slc\.vrt holds complex64 numbers'):
         read_window(path, (1, 2))
+
+
+FILLS = [-3.4028235e38, 9.96921e36, 1e20]
+
+
+@pytest.mark.parametrize('fill', FILLS)
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_a_value_beyond_any_scale_is_no_data_and_said_once(tmp_path, monkeypatch, fill, dtype):
+    said = []
+    monkeypatch.setattr(windows, 'print_log', lambda text, **_: said.append(text))
+    pixels = np.arange(24, dtype=dtype).reshape(2, 4, 3)
+    pixels[0, 1] = fill
+    pixels[1, 2, 0] = fill
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    for _ in range(2):
+        values, valid = read_with_validity(path, (1, 2))
+    assert np.argwhere(~valid).tolist() == [[0, 1]]
+    assert np.argwhere(np.isnan(values)).tolist() == [[0, 1, 0], [0, 1, 1], [1, 2, 0]]
+    assert len(said) == 1 and f'a.tif holds {fill:.6g}, which is taken for no data' in said[0]
+    assert aux_ranges([str(path)], (1, 2), 'tile', keep=False)[0][:2] == ((0, 1), (21, 22))
+
+
+@pytest.mark.parametrize('fill', FILLS)
+def test_a_value_beyond_any_scale_that_is_declared_is_not_said(tmp_path, monkeypatch, fill):
+    monkeypatch.setattr(windows, 'print_log', lambda *_, **__: pytest.fail('said'))
+    pixels = np.float32([[1, fill], [np.inf, 1e17]])
+    path = write_raster(tmp_path / 'a.tif', pixels, nodata=np.float32(fill))
+    values = read_window(path, (1,), nodata_to_nan=True)[..., 0]
+    np.testing.assert_array_equal(values, np.float32([[1, np.nan], [np.nan, 1e17]]))
+
+
+def test_integers_have_no_value_beyond_a_scale(tmp_path):
+    pixels = np.array([[2**62, -(2**62)]])
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    assert read_with_validity(path, (1,))[1].all()
