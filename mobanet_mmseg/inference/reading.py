@@ -36,6 +36,7 @@ from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_op
 from mobanet_mmseg.rasters.windows import check_bands, read_window, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
+MAX_SIDE = 1 << 22  # pixels: the Earth's equator at 10 m; memory grows with the windows of a side
 QUICK = 25_000_000  # pixels whose range is found within seconds
 ROWS = 128  # rows that are read at a time, or one row of higher blocks
 
@@ -80,6 +81,11 @@ class PairReader(AbstractContextManager):
     ) -> None:
         self.stamps = stamps(img_path, aux_path)
         self.info = read_info(img_path)
+        if max(self.info.height, self.info.width) > MAX_SIDE:
+            raise ValueError(
+                f'{self.info.path} has {self.info.height} x {self.info.width} pixels, and at most '
+                f'{MAX_SIDE:,} a side are planned at once: cut it (gdal_translate -srcwin).'
+            )
         check_bands(self.info, spec.img_bands)
         self.num_channels = spec.num_channels
         self._spec = spec

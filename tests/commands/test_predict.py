@@ -262,6 +262,23 @@ def test_both_images_may_be_bands_of_one_file(scene, monkeypatch):
     assert np.array_equal(read_raster(scene['out']), scene['expected'])
 
 
+def test_what_is_left_out_an_error_and_a_picture_go_together(many, scene, monkeypatch, capsys):
+    out, picture = many / 'out', many / 'picture.png'
+    out.mkdir()
+    (out / 'a.tif').write_bytes(b'done before')
+    given = ('--rgb', many / 'rgbs', '--aux', many / 'auxs', '--out', out, '--skip-existing')
+    (sentence,) = fail(run_tool, monkeypatch, scene, *given, '--picture', picture)
+    assert 'are for one raster, but 3 came' in sentence
+    assert [path.name for path in out.iterdir()] == ['a.tif'] and not picture.exists()
+    (sentence,) = fail(run_tool, monkeypatch, scene, *given)
+    assert 'b.tif cannot be read as a raster' in sentence
+    assert (out / 'a.tif').read_bytes() == b'done before'
+    assert np.array_equal(read_raster(out / 'c.tif'), scene['expected'])
+    one = ('--rgb', many / 'rgbs' / 'b.tif', '--aux', many / 'auxs' / 'b.tif', '--out', out)
+    fail(run_tool, monkeypatch, scene, *one, '--skip-existing', '--picture', picture)
+    assert not picture.exists() and not (out / 'b.tif').exists()
+
+
 PAIR = ('--rgb', 'rgb.tif', '--aux', 'aux.tif', '--out', 'out.tif')
 MISTAKES = {
     'nothing': ((), 'Give --rgb and --aux, or --pairs with a CSV'),

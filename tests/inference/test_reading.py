@@ -209,6 +209,20 @@ def test_raster_that_changes_while_it_is_read_is_not_read_on(tmp_path, kind, whi
             reader.read(Window(10, 0, 27, 53))
 
 
+@pytest.mark.parametrize(('height', 'width'), [(1, 2**31 - 1), (2**31 - 1, 1)])
+def test_a_raster_without_an_end_is_refused_before_it_takes_memory(tmp_path, height, width):
+    bands = '<VRTRasterBand dataType="Byte"/>' * 3
+    path = tmp_path / 'rgb.vrt'
+    path.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{bands}</VRTDataset>'
+    )
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf'{height} x {width} pixels, and at most 4,194,304'):
+        pair_of(path, path, **FIXED)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
 def test_a_raster_of_one_row_is_read(tmp_path):
     img, dsm = (
         optical(tmp_path, random_tile((1, 53))[0]),
