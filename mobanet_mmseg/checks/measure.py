@@ -18,6 +18,7 @@ from mobanet_mmseg.checks.registration import (
     colour_pattern,
     correlation,
     edge_pattern,
+    fill_strips,
     find_shift,
     find_symmetry,
     gradient_magnitude,
@@ -336,6 +337,7 @@ def _labels_ways(
     rgb: np.ndarray, truth: np.ndarray, num_classes: int
 ) -> Iterator[tuple[Pattern, Pattern]]:
     """How labels are compared with the optical image: by edges, then by the classes' colours."""
+    truth = fill_strips(truth, num_classes)
     yield edge_pattern(gradient_magnitude(rgb)), edge_pattern(label_edges(truth))
     yield colour_pattern(rgb), class_pattern(truth, num_classes)
 

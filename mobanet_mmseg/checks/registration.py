@@ -16,11 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
+from scipy.ndimage import distance_transform_edt
 
 MAX_SHIFT = 8  # pixels, down and right and back
 FAR = 2 * MAX_SHIFT  # pixels: what fits when shifted by more does so by chance
 LEAST_SIDE = 6 * MAX_SHIFT  # pixels: a smaller image has no far shifts
 LOCAL = 8.0  # pixels: light, relief and rough quarters, which are smoother, do not count
+STRIP = 5  # pixels: half of the widest strip without labels that is taken for a boundary
 MIN_RATIO = 1.5  # by how many times more than by chance two images have to fit
 MIN_SCORE = 0.05  # below it nothing is said: the images have nothing in common
 MIN_GAIN = 0.03  # by which another place has to fit better than the one they are in
@@ -170,11 +172,28 @@ def label_edges(labels: np.ndarray) -> np.ndarray:
     return edges
 
 
+def fill_strips(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Give pixels without a label that of the nearest one, up to ``STRIP`` pixels away.
+
+    Where labels leave out the boundaries of things, as ISPRS's do, these are in between.
+
+    Args:
+        labels: (H, W) class indices; any other index is no label.
+        num_classes: Number of classes.
+    """
+    empty = labels >= num_classes
+    if not empty.any() or empty.all():
+        return labels
+    distance, nearest = distance_transform_edt(empty, return_indices=True)
+    return np.where(distance <= STRIP, labels[tuple(nearest)], labels)
+
+
 def find_shift(ways: Iterable[Pairs]) -> Shift:
     """Find by how many whole pixels the second image of each pair lies off the first.
 
-    A shift is clear if the images fit there, and if it wins more than a shift by as many pixels
-    wins anywhere else.
+    A shift is clear if the images fit there, if it wins more than a shift by as many pixels wins
+    anywhere else, and if one the other way does not win as much: things that are drawn too large
+    fit on either side.
 
     Args:
         ways: Patterns of windows of two images, all of one size; the next way of comparing them is
@@ -226,6 +245,8 @@ def _find_shift(pairs: Pairs) -> tuple[Shift, bool]:
     row, col = (int(place) - MAX_SHIFT for place in np.unravel_index(near.argmax(), near.shape))
     gains = np.roll(scores, (-row, -col), (0, 1)) - scores
     gain = gains[0, 0] if gains[0, 0] > np.abs(gains[far]).max() else 0.0
+    if scores[-row, -col] - scores[0, 0] > gain / 2:
+        gain = 0.0
     fit = _fit(scores[0, 0], scores[row, col], scores[far].max(), gain)
     return Shift(row, col, fit), row == col == 0 and _fits(fit.score, fit.chance)
 

@@ -7,6 +7,7 @@ from mobanet_mmseg.checks.registration import (
     colour_pattern,
     correlation,
     edge_pattern,
+    fill_strips,
     find_shift,
     find_symmetry,
     gradient_magnitude,
@@ -125,6 +126,38 @@ def test_classes_that_end_without_an_edge_are_found_by_their_colours():
     way = colour_pattern(image), class_pattern(moved, 3)
     found = find_shift([[(silent, silent)], [way]])
     assert (found.row, found.col, found.fit.clear) == (4, -4, True)
+
+
+def test_boundaries_that_have_no_label_are_in_between():
+    labels = np.full((6, 40), 255)
+    labels[:, :9], labels[:, 14:16] = 0, 1
+    filled = fill_strips(labels, 2)
+    np.testing.assert_array_equal(filled[0, :22], [0] * 11 + [filled[0, 11]] + [1] * 9 + [255])
+    assert (filled[:, 21:] == 255).all()
+    for alone in (np.zeros((6, 9)), np.full((6, 9), 255)):
+        assert fill_strips(alone, 2) is alone
+
+
+@pytest.mark.parametrize('grown', [3, -3])
+def test_things_that_are_drawn_too_large_or_too_small_are_not_shifted(grown):
+    rng = np.random.default_rng(0)
+    image, labels = np.zeros((128, 128, 3)), np.zeros((128, 128), np.uint8)
+    for _ in range(10):
+        row, col = rng.integers(8, 90, 2)
+        image[row : row + 20, col : col + 20] = rng.uniform(50, 90, 3)
+        labels[row - grown : row + 20 + grown, col - grown : col + 20 + grown] = 1
+    image += rng.normal(size=image.shape)
+    ways = (
+        [(edges(image), edge_pattern(label_edges(labels)))],
+        [(colour_pattern(image), class_pattern(labels, 2))],
+    )
+    assert not find_shift(ways).fit.clear
+    moved = np.roll(labels, (4, 4), (0, 1))
+    ways = (
+        [(edges(image), edge_pattern(label_edges(moved)))],
+        [(colour_pattern(image), class_pattern(moved, 2))],
+    )
+    assert find_shift(ways).fit.clear
 
 
 def test_another_way_is_not_asked_where_images_fit():

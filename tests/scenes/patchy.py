@@ -8,7 +8,7 @@ their edges are, the light, and the noise.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 from scipy.spatial import cKDTree
 
 CLASSES = tuple('abcdef')
@@ -36,7 +36,16 @@ def patchy_scene(seed: int, side: int, related: bool = True) -> Scene:
     noise = rng.uniform(0.02, 0.3) * rng.normal(size=(*shape, 3))
     optical = 120 + rng.uniform(12, 30) * (colours + texture + light + noise)
     heights = _heights(rng, shape, shown, length)
+    if rng.random() < 0.3:  # nobody says what is near a boundary
+        labels = _leave_out_boundaries(labels, int(rng.integers(1, 5)))
     return Scene(optical.clip(0, 255).astype(np.uint8), heights, labels.astype(np.uint8))
+
+
+def _leave_out_boundaries(labels: np.ndarray, width: int) -> np.ndarray:
+    """No label (255) up to so many pixels from where the class changes."""
+    size = 2 * width + 1
+    same = maximum_filter(labels, size) == minimum_filter(labels, size)
+    return np.where(same, labels, 255)
 
 
 def _field(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
