@@ -199,7 +199,8 @@ def test_full_size_model_trains_resumes_and_tests(city, tmp_path):
     """potsdam_dinov2_b.py itself, its weights a random file in mmpretrain's format."""
     config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
     vit = dict(Config.fromfile(config).model.backbone.encoder, init_cfg=None)
-    state = {f'backbone.{name}': value for name, value in MODELS.build(vit).state_dict().items()}
+    tensors = MODELS.build(vit).vit.state_dict()
+    state = {f'backbone.{name}': value for name, value in tensors.items()}
     torch.save({'state_dict': state}, tmp_path / 'vit.pth')
     options = ['train_dataloader.batch_size=2', 'train_dataloader.sampler.num_samples=4']
     options += ['model.backbone.encoder.init_cfg.checkpoint=vit.pth']
