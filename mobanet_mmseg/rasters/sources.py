@@ -8,6 +8,8 @@ import re
 import warnings
 import zipfile
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
@@ -24,6 +26,7 @@ BESIDE = ('.aux.xml', '.ovr')
 TILE_OF = 'TILE_OF_BANDS'  # tag of a tile: numbers of its bands in the raster that it was cut from
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
 TEXT_BYTES = 256_000_000  # a longer text stands for no raster
+PIECE_BYTES = 64_000
 
 Stamp = tuple[int, int, int]
 Stamps = dict[Path, Stamp]
@@ -203,7 +206,9 @@ def _text(name: str) -> bytes:
         words = start.partition(b'\0')[0]  # which every format of pixels has soon
         if b'<' not in words and b'{' not in words:
             return b''
-        return start + file.read(TEXT_BYTES)
+        # piece by piece: a read of so many bytes takes their memory, however short the text is
+        pieces = islice(iter(partial(file.read, PIECE_BYTES), b''), TEXT_BYTES // PIECE_BYTES)
+        return start + b''.join(pieces)
     return b''
 
 
