@@ -25,7 +25,8 @@ def main() -> None:
     args = parse_args()
     config = load_config(args)
     if args.amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
+        plain = config.optim_wrapper.get('type', 'OptimWrapper').removeprefix('Amp')
+        config.optim_wrapper.type = f'Amp{plain}'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         config.resume = True

@@ -290,7 +290,7 @@ def _mixed_precision(config: Config) -> Iterator[str]:
     if inspect.isclass(kind) and issubclass(kind, AmpOptimWrapper) and get_device() == 'cpu':
         yield (
             f'optim_wrapper.type={kind.__name__} (--amp) needs a GPU, and there is none: leave '
-            "--amp out, or set optim_wrapper.type='OptimWrapper'."
+            f"--amp out, or set optim_wrapper.type='{kind.__name__.removeprefix('Amp')}'."
         )
 
 
