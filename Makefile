@@ -14,8 +14,12 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python demo/run.py
 
+# A file's tests stay in one process, for the trainings that they share; tests/conftest.py orders
+# the files. Without the two variables, processes of torch spin for each other's cores, which takes
+# them ten times as long.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest \
+		-n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ from mmengine.registry import init_default_scope
 from scenes.paths import SHARED
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where processes share the files, begin with those of the most slow tests."""
+    if hasattr(config, 'workerinput'):
+        slow = Counter(item.path for item in items if item.get_closest_marker('slow'))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(autouse=True)
