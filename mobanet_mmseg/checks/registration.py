@@ -10,13 +10,16 @@ Source of the shifts: the toroidal shift test of Lotwick and Silverman, Methods 
 Spatial Processes of Several Types of Points, J. R. Stat. Soc. B 44 (1982) 406-413.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.ndimage import distance_transform_edt
+
+from mobanet_mmseg.tiling.symmetries import apply_symmetry
 
 MAX_SHIFT = 8  # pixels, down and right and back
 FAR = 2 * MAX_SHIFT  # pixels: what fits when shifted by more does so by chance
@@ -89,16 +92,16 @@ class Pattern(NamedTuple):
 
 Pairs = Iterable[tuple[Pattern, Pattern]]
 
-SYMMETRIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    'none': lambda image: image,
-    'mirrored left-right': np.fliplr,
-    'mirrored top-bottom': np.flipud,
-    'turned by 180 degrees': lambda image: np.rot90(image, 2),
-    'transposed': np.transpose,
-    'turned by 90 degrees counter-clockwise': np.rot90,
-    'turned by 90 degrees clockwise': lambda image: np.rot90(image, -1),
-    'transposed along the other diagonal': lambda image: np.rot90(image, 2).T,
-}
+SYMMETRIES = (  # by the numbers of tiling.symmetries.apply_symmetry
+    'none',
+    'turned by 90 degrees counter-clockwise',
+    'turned by 180 degrees',
+    'turned by 90 degrees clockwise',
+    'mirrored left-right',
+    'transposed along the other diagonal',
+    'mirrored top-bottom',
+    'transposed',
+)
 
 
 def edge_pattern(edges: np.ndarray) -> Pattern:
@@ -254,8 +257,8 @@ def _find_shift(pairs: Pairs) -> tuple[Shift, bool]:
 def _find_symmetry(first: Pattern, second: Pattern) -> tuple[Symmetry, bool]:
     """The best symmetry, and whether the images fit as they are, shifted at most."""
     best, chance, score = {}, 0.0, 0.0
-    for name, turn in SYMMETRIES.items():
-        bands = np.stack([np.ascontiguousarray(turn(band)) for band in second.bands])
+    for k, name in enumerate(SYMMETRIES):
+        bands = apply_symmetry(torch.from_numpy(second.bands), k).contiguous().numpy()
         if bands.shape[1:] != first.bands.shape[1:]:
             continue
         scores = _scores([(first, Pattern(bands, second.signed))])

@@ -114,22 +114,29 @@ class Strip:
     """Windows that lie side by side, in one row of the grid or in some.
 
     Args:
-        windows: The windows, row by row.
+        down: First row of each row of windows, and the row after its last.
+        across: Their columns likewise, the same in all strips of a column block.
         read: Pixels to read for them: over their columns, the rows that the strips before did not.
         done: Pixels that no later strip touches, so that their prediction is known: rows of the
             column block that the strip belongs to, which is the whole width or a part of a wide
             image; no rows where another process answers for them.
     """
 
-    windows: tuple[Window, ...]
+    down: Sequence[PixelSpan]
+    across: Sequence[PixelSpan]
     read: Window
     done: Window
 
     @property
+    def windows(self) -> list[Window]:
+        """The windows, row by row; made when asked for: a large image has millions."""
+        return [_window(rows, columns) for rows in self.down for columns in self.across]
+
+    @property
     def touched(self) -> Window:
         """What the windows cover."""
-        row, col = self.windows[0][:2]
-        return Window(row, col, self.windows[-1].bottom - row, self.windows[-1].right - col)
+        rows, columns = ((side[0][0], side[-1][1]) for side in (self.down, self.across))
+        return _window(rows, columns)
 
 
 def plan_strips(
@@ -187,7 +194,8 @@ def _plan_block(
     touched = columns[0][0], columns[-1][1]
     return [
         Strip(
-            windows=tuple(_window(down, across) for down in group for across in columns),
+            down=group,
+            across=columns,
             read=_window((read_before, bottom), touched),
             done=_window((top, next_top), block),
         )

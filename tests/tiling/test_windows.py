@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,7 @@ def test_strips_of_a_small_image_by_hand():
         (second, (3, 0, 4, 4), (4, 0, 3, 4), (3, 0, 2, 4)),
         (third, (5, 0, 4, 4), (7, 0, 2, 4), (5, 0, 4, 4)),
     ):
-        assert (strip.windows, strip.read, strip.done) == ((window,), read, done)
+        assert (strip.windows, strip.read, strip.done) == ([window], read, done)
 
 
 def test_a_strip_holds_rows_of_windows_until_a_batch_is_full():
@@ -152,3 +154,12 @@ def test_a_window_names_its_ends():
     window = Window(row=2, col=3, height=4, width=5)
     assert (window.bottom, window.right) == (6, 8)
     assert np.zeros((9, 9))[window.rows, window.cols].shape == (4, 5)
+
+
+def test_the_plan_of_a_large_image_takes_memory_for_its_sides_alone():
+    tracemalloc.start()
+    strips = plan_strips(100_000, 100_000, Tiling((256, 256), (128, 128)), max_width=6000)
+    count = sum(len(strip.down) * len(strip.across) for strip in strips)
+    assert 781 * 781 <= count < 1.1 * 781 * 781
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000  # as windows: 100 MB
+    tracemalloc.stop()
