@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mobanet_mmseg.engine.runner import SafeRunner
+from mobanet_mmseg.models.tiled import segmentor_of
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
 TRAINING_STATE = ('meta', 'message_hub', 'optimizer')
@@ -67,4 +68,4 @@ class StrictCheckpointHook(Hook):
             advice += (
                 ', or set default_hooks.strict_checkpoint.strict=False to start from what fits'
             )
-        check_fit(self.source, checkpoint, runner.model, advice)
+        check_fit(self.source, checkpoint, segmentor_of(runner.model), advice)

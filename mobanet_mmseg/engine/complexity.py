@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS, MODELS
@@ -19,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.tiled import segmentor_of
 
 
 @dataclass
@@ -86,8 +86,7 @@ class TrainableParametersHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Log the table."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        parts = count_parameters(model)
+        parts = count_parameters(segmentor_of(runner.model))
         everything = add_counts(parts)
         runner.logger.info(
             f'\n{parameter_table(parts)}\nTrainable parameters: {everything.trainable:,} '
@@ -137,18 +136,31 @@ def measure_config(config: Config, crop_size: Sequence[int] | None = None) -> Co
     Raises:
         ValueError: If the config does not say how large its crop is, or of how many channels.
     """
-    crop_size = crop_size or config.get('crop_size')
-    preprocessor = config.model.get('data_preprocessor') or {}
-    if crop_size is None or not preprocessor.get('mean'):
+    shape = sample_shape(config, crop_size or config.get('crop_size'))
+    if shape is None:
         raise ValueError(
             f'{config.filename} has no crop_size, or no data_preprocessor.mean that tells the '
             'channels: add what is missing to the config (or give the crop by --shape).'
         )
-    divisor = preprocessor.get('size_divisor') or 1
-    height, width = (size + -size % divisor for size in crop_size)
-    shape = (len(preprocessor.mean), height, width)
     model = build_without_memory(config)
     return Complexity(count_parameters(model), shape, count_multiply_adds(model, shape))
+
+
+def sample_shape(
+    config: Config, crop_size: int | Sequence[int] | None
+) -> tuple[int, int, int] | None:
+    """Give (C, H, W) of a sample as the network gets it, padded; None if the config hides it.
+
+    Args:
+        config: A config with ``model``, whose data preprocessor has a mean per channel.
+        crop_size: Height and width, pixels, or one number for both; None is not known.
+    """
+    preprocessor = (config.get('model') or {}).get('data_preprocessor') or {}
+    if crop_size is None or not preprocessor.get('mean'):
+        return None
+    height, width = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
+    divisor = preprocessor.get('size_divisor') or 1
+    return len(preprocessor['mean']), height + -height % divisor, width + -width % divisor
 
 
 def build_without_memory(config: Config) -> nn.Module:

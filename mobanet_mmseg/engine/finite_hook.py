@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mobanet_mmseg.datasets.multimodal import shown
+from mobanet_mmseg.models.tiled import segmentor_of
 from mobanet_mmseg.tiling.sliding_window import find_not_finite
 from mobanet_mmseg.tiling.windows import describe_place
 from mobanet_mmseg.weights.newest import last_checkpoint
-
-SHOWN = 8
 
 
 @HOOKS.register_module()
@@ -38,8 +37,8 @@ class FiniteHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Note which buffers are meant to hold infinite numbers, such as masks of attention."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.infinite = {name for name, value in model.named_buffers() if not _finite(value)}
+        buffers = segmentor_of(runner.model).named_buffers()
+        self.infinite = {name for name, value in buffers if not _finite(value)}
 
     def after_train_iter(
         self,
@@ -128,13 +127,9 @@ def _describe(batch: dict[str, Any]) -> str:
         peaks[path] = max(peak, peaks.get(path, 0.0), key=lambda value: (value != value, value))
     wrong = [path for path, peak in peaks.items() if not math.isfinite(peak)]
     if wrong:
-        return f'{_shown(wrong)}, which hold values that are not finite'
+        return f'{shown(wrong)}, which hold values that are not finite'
     largest = max(peaks, key=peaks.get, default='unnamed files')
-    return f'{_shown(list(peaks))} (largest value: {peaks.get(largest)}, in {largest})'
-
-
-def _shown(paths: Sequence[str]) -> str:
-    return ', '.join(paths[:SHOWN]) + (', ...' if len(paths) > SHOWN else '')
+    return f'{shown(list(peaks))} (largest value: {peaks.get(largest)}, in {largest})'
 
 
 def _finite(value: Tensor) -> bool:

@@ -2,13 +2,16 @@
 
 import math
 import os
-from typing import Any
 
 from mmengine.config import Config
 from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mobanet_mmseg.engine.complexity import build_without_memory, run_without_memory
+from mobanet_mmseg.engine.complexity import (
+    build_without_memory,
+    run_without_memory,
+    sample_shape,
+)
 
 PROCESSES = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
 
@@ -50,8 +53,9 @@ def single_batch(config: Config, samples: int | None) -> str:
 
 def _needs_two(config: Config, processes: int) -> bool:
     """Try whether a batch norm gets a single value per channel of one image, by its shapes."""
-    size = _size(config)
-    if size is None:
+    sampler = config.train_dataloader.get('sampler', {})
+    shape = sample_shape(config, sampler.get('window_size', config.get('crop_size')))
+    if shape is None:
         return False
     together = SyncBatchNorm if processes > 1 else ()  # sees the other processes' images, too
     single = []
@@ -63,19 +67,7 @@ def _needs_two(config: Config, processes: int) -> bool:
                 norm.register_forward_pre_hook(
                     lambda _, inputs: single.append(inputs[0].numel() == inputs[0].shape[1])
                 )
-        run_without_memory(model, size)
+        run_without_memory(model, shape)
     except Exception:  # what is no whole model, or does not run in shapes alone, is not judged
         return False
     return any(single)
-
-
-def _size(config: Config) -> tuple[int, ...] | None:
-    """Give (C, H, W) of a training sample as the network gets it; None if the config hides it."""
-    model: dict[str, Any] = config.get('model') or {}
-    preprocessor = model.get('data_preprocessor') or {}
-    window = config.train_dataloader.get('sampler', {}).get('window_size', config.get('crop_size'))
-    if window is None or not preprocessor.get('mean'):
-        return None
-    window = (window, window) if isinstance(window, int) else window
-    divisor = preprocessor.get('size_divisor') or 1
-    return (len(preprocessor['mean']), *(side + -side % divisor for side in window))

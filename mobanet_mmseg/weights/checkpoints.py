@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import Tensor, nn
 
 from mobanet_mmseg.weights.files import CheckpointError, read_file
@@ -46,7 +45,7 @@ def check_fit(
     Args:
         source: Where the checkpoint comes from, for the error.
         checkpoint: From :func:`read_checkpoint`.
-        model: A segmentor, which DDP or a TTA model may wrap.
+        model: A segmentor, not wrapped.
         advice: What the user can do, for the error.
 
     Raises:
@@ -85,14 +84,12 @@ def describe_mismatch(checkpoint: dict[str, Any], model: nn.Module) -> str:
 
     Args:
         checkpoint: From :func:`read_checkpoint`.
-        model: A segmentor, which DDP or a TTA model may wrap.
+        model: A segmentor, not wrapped.
 
     Returns:
         Findings, of which another encoder goes before the single tensors that differ with it;
         nothing where every tensor fits.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
     given = {
         name.removeprefix('module.'): tuple(value.shape)
         for name, value in checkpoint.get('state_dict', checkpoint).items()

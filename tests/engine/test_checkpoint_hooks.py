@@ -1,6 +1,14 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from mmseg.models import SegTTAModel
+from mmseg.registry import MODELS
+from scenes.models import tiny_model
 from scenes.training import run, write_training
+from torch import nn
+
+from mobanet_mmseg.engine.checkpoint_hooks import StrictCheckpointHook
 
 FINE_TUNING = 'default_hooks.strict_checkpoint.strict=False'
 
@@ -111,3 +119,13 @@ def test_newest_checkpoint_is_looked_at_before_it_is_resumed(trained, tmp_path, 
     (tmp_path / 'config.py').write_text((trained / 'config.py').read_text())
     with pytest.raises(SystemExit, match=r'no checkpoint there is whole \(epoch_1\.pth\)'):
         run(monkeypatch, tmp_path, 'train', '--resume')
+
+
+def test_a_models_own_checkpoint_fits_it_however_it_is_wrapped():
+    model = MODELS.build(tiny_model())
+    model.register_buffer('mask', torch.tensor([0, -float('inf')]))  # as some attention has
+    tta = SegTTAModel(model)
+    for wrapped in (model, tta, nn.DataParallel(model), nn.DataParallel(tta)):
+        runner = SimpleNamespace(model=wrapped, optim_wrapper=None, cfg={})
+        checkpoint = {'state_dict': model.state_dict()}
+        StrictCheckpointHook().after_load_checkpoint(runner, checkpoint)
