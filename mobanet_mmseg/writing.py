@@ -2,6 +2,7 @@
 
 import codecs
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NO_DISK = re.compile(r'/vsi\w+/|[A-Za-z][\w+.-]+:/')  # GDAL's archives, addresses
+
+# what programs that show a raster note of its pixels beside it: statistics, overviews
+DERIVED = ('.aux.xml', '.ovr')
 
 
 class NotWrittenError(OSError):
@@ -143,6 +147,31 @@ def read_text(path: str | Path) -> str:
         raise ValueError(f'{path} is no text in UTF-8 ({error}): save it as such.') from error
 
 
+class Stems:
+    """Names files after what they are made of, each for itself: equal stems are numbered.
+
+    Args:
+        sources: What is named first, so that its order alone decides on the numbers.
+    """
+
+    def __init__(self, sources: Iterable[str] = ()) -> None:
+        self.sources: dict[str, str] = {}  # by stem
+        for source in sources:
+            self.of(source)
+
+    def of(self, source: str) -> str:
+        """Give the stem of what is made of a source, the same at each call.
+
+        Args:
+            source: Path of a file.
+        """
+        for number in itertools.count(1):
+            stem = Path(source).stem + (f'_{number}' if number > 1 else '')
+            if self.sources.setdefault(stem, source) == source:
+                break
+        return stem
+
+
 def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path]) -> None:
     """Refuse to write over what is read, under whatever names and links the files are known.
 
@@ -155,12 +184,12 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
     Raises:
         ValueError: If an output is an input, or a folder that holds one.
     """
-    written = {_identity(Path(output)): output for output in outputs if output is not None}
+    written = {file_number(output): output for output in outputs if output is not None}
     written.pop(None, None)  # what is new replaces nothing
     for name in inputs if written else ():
         path = Path(name).absolute()
         for place in (path, *path.parents, *path.resolve().parents):  # the folders that it lies in
-            identity = _identity(place)
+            identity = file_number(place)
             if identity not in written:
                 continue
             if place.is_dir():
@@ -173,10 +202,14 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
             )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file or folder has for itself, whatever it is called; None where nothing is."""
+def file_number(path: str | Path) -> tuple[int, int] | None:
+    """What a file or folder has for itself, whatever it is called; None where nothing is.
+
+    Args:
+        path: One of its names, or a link to it.
+    """
     try:
-        stat = path.stat()
+        stat = Path(path).stat()
     except (OSError, ValueError):
         return None
     return stat.st_dev, stat.st_ino

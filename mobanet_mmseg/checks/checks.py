@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmseg.registry import DATASETS
 from rich.progress import track
 
 from mobanet_mmseg.checks.judge import HURTS, LOOK, Finding, judge_tile
 from mobanet_mmseg.checks.measure import Layers, TileReport, measure_tile
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
-from mobanet_mmseg.datasets.wrappers import settings_of_parts
+from mobanet_mmseg.datasets.wrappers import build_parts
+from mobanet_mmseg.rasters.sources import files_behind
+from mobanet_mmseg.writing import check_outputs
 
 SPLITS = ('train', 'val', 'test')
 
@@ -61,6 +62,7 @@ def check_config(
     config: Config,
     split: str = 'all',
     on_tile: Callable[[CheckedTile, Layers], None] | None = None,
+    outputs: Sequence[Path] = (),
 ) -> Checks:
     """Check the datasets of a config, tile by tile and against one another.
 
@@ -68,21 +70,26 @@ def check_config(
         config: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader`` or some of them.
         split: ``'train'``, ``'val'``, ``'test'`` or ``'all'``.
         on_tile: Called with each measured tile and its reduced layers, for a picture.
+        outputs: Files that are there and will be replaced, none of which may be read.
 
     Raises:
         FileNotFoundError: If a folder, a split file or tiles of an archive are missing.
-        ValueError: If the config has no such split, or datasets of another kind.
+        ValueError: If the config has no such split, or datasets of another kind, or an output is
+            read.
     """
     processing = config.get('model', {}).get('data_preprocessor', {})
     norm = processing.get('mean'), processing.get('std')
     tiles: list[CheckedTile] = []
     findings: list[Finding] = []
     files: dict[str, list[str]] = defaultdict(list)
-    for name, loader in _loaders(config, split).items():
+    loaders = _loaders(config, split)
+    datasets = {name: list(_datasets(name, loader.dataset)) for name, loader in loaders.items()}
+    if outputs:
+        tiles_of = (tile for split in datasets.values() for _, found in split for tile in found)
+        check_outputs(outputs, files_behind(*(path for tile in tiles_of for path in tile.values())))
+    for name, loader in loaders.items():
         window = _window_size(loader) if name == 'train' else None
-        for dataset in _datasets(name, loader.dataset):
-            found = dataset.find_tiles()
-            dataset.leave_out_missing_aux(found)
+        for dataset, found in datasets[name]:
             if not found:
                 text = 'its split is empty: name the tiles, or correct the folders'
                 findings.append(Finding(HURTS, name, '', text))
@@ -131,18 +138,20 @@ def _loaders(config: Config, split: str) -> dict[str, Any]:
     return loaders
 
 
-def _datasets(split: str, settings: Any) -> Iterator[MultimodalSegDataset]:
-    """Build the datasets of a split without looking at their files, through wrappers."""
-    for part in settings_of_parts(settings):
-        kind = DATASETS.get(part['type'])
-        if kind is None or not issubclass(kind, MultimodalSegDataset):
+def _datasets(
+    split: str, settings: Any
+) -> Iterator[tuple[MultimodalSegDataset, list[dict[str, Any]]]]:
+    """Build the datasets of a split, through wrappers, and name the files of their tiles."""
+    for part, dataset in build_parts(settings, MultimodalSegDataset):
+        if dataset is None:
             raise ValueError(
                 f'The dataset of {split} is a {part["type"]}; a MultimodalSegDataset or one of '
                 "ISPRS's can be checked."
             )
-        dataset = DATASETS.build({**part, 'pipeline': [], 'lazy_init': True})
         dataset.label_lookup = dataset.make_label_lookup()
-        yield dataset
+        tiles = dataset.find_tiles()
+        dataset.leave_out_missing_aux(tiles)
+        yield dataset, tiles
 
 
 def _window_size(loader: Any) -> tuple[int, int] | None:
@@ -178,8 +187,7 @@ def _judge_twins(tiles: Sequence[CheckedTile], files: dict[str, list[str]]) -> I
             said.add(path)
             yield _twin(split, path, other_split, other)
     for pair in itertools.combinations(files, 2):
-        there = [[path for path in files[name] if Path(path).exists()] for name in pair]
-        for path in shared_files(*there):
+        for path in shared_files(*(files[name] for name in pair)):
             if path not in said:  # unreadable, but named in both
                 yield _twin(pair[0], path, pair[1], path)
 

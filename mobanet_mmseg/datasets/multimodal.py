@@ -22,7 +22,7 @@ from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.windows import check_bands
-from mobanet_mmseg.writing import read_text
+from mobanet_mmseg.writing import file_number, read_text
 
 IGNORE_COLOR = (0, 0, 0)  # ISPRS: the eroded boundary
 SHOWN = 8  # names in a sentence
@@ -359,11 +359,11 @@ def shared_files(paths: Sequence[str], others: Sequence[str]) -> list[str]:
     """Name the files of one split that another split reads, too, links followed.
 
     Args:
-        paths: Files of one split.
+        paths: Files of one split; one that is missing is in no other.
         others: Files of the other.
     """
-    known = {_identity(path) for path in others}
-    return [path for path in paths if _identity(path) in known]
+    known = {file_number(path) for path in others} - {None}
+    return [path for path in paths if file_number(path) in known]
 
 
 def shown(names: Sequence[str], describe: Callable[[str], str] = str) -> str:
@@ -374,11 +374,6 @@ def shown(names: Sequence[str], describe: Callable[[str], str] = str) -> str:
         describe: What is said of each.
     """
     return ', '.join(map(describe, names[:SHOWN])) + (', ...' if len(names) > SHOWN else '')
-
-
-def _identity(path: str) -> tuple[int, int]:
-    stat = Path(path).stat()
-    return stat.st_dev, stat.st_ino
 
 
 def _is_file(path: str | None) -> bool:

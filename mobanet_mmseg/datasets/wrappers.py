@@ -1,9 +1,11 @@
 """What MMEngine's wrappers hold, datasets joined or repeated, and a window's way through them."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, RepeatDataset
+from mmseg.registry import DATASETS
 from torch.utils.data import ConcatDataset, Dataset
 
 from mobanet_mmseg.tiling.windows import Window
@@ -76,3 +78,23 @@ def settings_of_parts(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     else:
         for part in inner:
             yield from settings_of_parts(part)
+
+
+def build_parts(
+    settings: dict[str, Any], kind: type[BaseDataset] = BaseDataset
+) -> Iterator[tuple[dict[str, Any], BaseDataset | None]]:
+    """Build the datasets that a config's dataset joins or repeats, without a look at their files.
+
+    Args:
+        settings: The ``dataset`` of a data loader.
+        kind: What is built; a dataset of another kind is not.
+
+    Yields:
+        The settings of each dataset, and itself without a pipeline; None if it is not built.
+    """
+    for part in settings_of_parts(settings):
+        named = DATASETS.get(part['type']) if isinstance(part['type'], str) else part['type']
+        built = None
+        if inspect.isclass(named) and issubclass(named, kind):
+            built = DATASETS.build({**part, 'pipeline': [], 'lazy_init': True})
+        yield part, built

@@ -9,14 +9,14 @@ from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPERS
+from mmseg.registry import METRICS, MODELS, OPTIM_WRAPPERS
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.wrappers import settings_of_parts
+from mobanet_mmseg.datasets.wrappers import build_parts
 from mobanet_mmseg.engine.single_batch import single_batch
 from mobanet_mmseg.evaluation.segmentation_metric import SegmentationMetric
-from mobanet_mmseg.rasters.windows import read_info
+from mobanet_mmseg.rasters.files import read_info
 
 MEANS = ('OA', 'mF1', 'mIoU', 'mIoU_all')
 KEEP_SIZE = ('Load', 'Pack')  # what transforms are called that leave an image as large as it is
@@ -32,7 +32,8 @@ class Split(NamedTuple):
     Args:
         name: ``'train'``, ``'val'`` or ``'test'``.
         loader: Settings of its data loader.
-        datasets: Its datasets, built without a look at their files, and the settings of each.
+        datasets: Its datasets, built without a look at their files, and the settings of each; those
+            of another kind than MMEngine's are left out.
     """
 
     name: str
@@ -70,7 +71,7 @@ def disagreements(config: Config, splits: Sequence[str]) -> list[str]:
     init_default_scope(config.get('default_scope', 'mmseg'))
     loaders = {name: config.get(f'{name}_dataloader') for name in splits}
     used = [
-        Split(name, loader, list(_datasets(loader.dataset)))
+        Split(name, loader, _datasets(loader.dataset))
         for name, loader in loaders.items()
         if loader is not None
     ]
@@ -92,12 +93,9 @@ def disagreements(config: Config, splits: Sequence[str]) -> list[str]:
     return found
 
 
-def _datasets(settings: dict[str, Any]) -> Iterator[tuple[BaseDataset, dict[str, Any]]]:
-    """Build the datasets of a loader, without wrappers; those of another kind are left out."""
-    for part in settings_of_parts(settings):
-        kind = DATASETS.get(part['type']) if isinstance(part['type'], str) else part['type']
-        if inspect.isclass(kind) and issubclass(kind, BaseDataset):
-            yield DATASETS.build({**part, 'pipeline': [], 'lazy_init': True}), part
+def _datasets(settings: dict[str, Any]) -> list[tuple[BaseDataset, dict[str, Any]]]:
+    parts = build_parts(settings)
+    return [(dataset, part) for part, dataset in parts if dataset is not None]
 
 
 def _heads(model: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,15 +1,15 @@
 """Refuses to measure a model on what it was trained on."""
 
 import logging
-from typing import Any
+from contextlib import suppress
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS, HOOKS
+from mmseg.registry import HOOKS
 from torch.utils.data import Dataset
 
-from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
-from mobanet_mmseg.datasets.wrappers import parts, settings_of_parts
+from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files, shown
+from mobanet_mmseg.datasets.wrappers import build_parts, parts
 
 
 @HOOKS.register_module()
@@ -37,11 +37,10 @@ class SplitOverlapHook(Hook):
             shared = shared_files(train, tiles)
             if not shared:
                 continue
-            shown = ', '.join(shared[:4]) + (', ...' if len(shared) > 4 else '')
             text = (
                 f'{len(shared)} of the {len(train)} training tiles are in the {loader}, too '
-                f'({shown}), which would flatter the model: take them out of one of the splits, '
-                'or set default_hooks.split_overlap.allow=True.'
+                f'({shown(shared)}), which would flatter the model: take them out of one of the '
+                'splits, or set default_hooks.split_overlap.allow=True.'
             )
             if not self.allow:
                 raise ValueError(text)
@@ -63,17 +62,9 @@ def _test_tiles(runner: Runner) -> list[str]:
     loader = runner.cfg.get('test_dataloader')
     if loader is None or loader == runner.cfg.get('val_dataloader'):
         return []
-    return [path for part in settings_of_parts(loader['dataset']) for path in _named_tiles(part)]
-
-
-def _named_tiles(settings: dict[str, Any]) -> list[str]:
-    kind = DATASETS.get(settings['type'])
-    if kind is None or not issubclass(kind, MultimodalSegDataset):
-        return []
-    dataset = DATASETS.build({**settings, 'pipeline': [], 'lazy_init': True})
-    try:
-        tiles = [tile['img_path'] for tile in dataset.find_tiles()]
-        shared_files(tiles, [])
-    except FileNotFoundError:  # test tiles that are not here are not trained on
-        return []
+    tiles = []
+    for _, dataset in build_parts(loader['dataset'], MultimodalSegDataset):
+        if dataset is not None:
+            with suppress(FileNotFoundError):  # what is not here is not trained on
+                tiles += [tile['img_path'] for tile in dataset.find_tiles()]
     return tiles

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mobanet_mmseg.datasets.multimodal import shown
 from mobanet_mmseg.rasters.archives import as_raster, files_in, is_virtual, lies_in
 from mobanet_mmseg.rasters.files import gdal_name
 from mobanet_mmseg.rasters.sources import NETWORK
@@ -16,7 +17,6 @@ from mobanet_mmseg.writing import decode
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
 OUTPUTS = ('.tif', '.tiff')
 COLUMNS = ('rgb', 'aux', 'out')
-SHOWN = 3  # how many of a long list a sentence names
 
 Key = tuple[str, ...]
 
@@ -183,7 +183,7 @@ def _match(rgb: str, aux: str) -> list[tuple[str | Path, str | Path]]:
     if alone:
         raise ValueError(
             f'{len(alone)} of {len(images)} optical rasters have no auxiliary one in {aux}: '
-            f'{_some(alone)}; add or rename files, or give a CSV of pairs.'
+            f'{shown(alone)}; add or rename files, or give a CSV of pairs.'
         )
     return [(path, others[key]) for key, path in images.items()]
 
@@ -326,8 +326,3 @@ def _checked(pairs: Iterable[Pair]) -> list[Pair]:
             )
         written[target] = pair
     return pairs
-
-
-def _some(paths: list[str | Path]) -> str:
-    names = ', '.join(str(path) for path in paths[:SHOWN])
-    return names if len(paths) <= SHOWN else f'{names} ...'

@@ -87,6 +87,21 @@ def test_test_tiles_that_are_elsewhere_do_not_stop_a_training(archive, tmp_path)
     start(tiles(archive, '2_10'), None, (tmp_path / 'elsewhere', '2_10'))
 
 
+def test_test_tiles_that_are_here_are_compared_though_others_are_not(archive, tmp_path):
+    (tmp_path / 'split.txt').write_text('absent\ntop_potsdam_2_10_RGB\n')
+    dataset = {
+        'type': 'MultimodalSegDataset',
+        'data_root': str(archive),
+        'data_prefix': {'img_path': '2_Ortho_RGB'},
+        'ann_file': str(tmp_path / 'split.txt'),
+        'metainfo': {'classes': ('a',)},
+    }
+    wanted = runner(tiles(archive, '2_10'))
+    wanted.cfg = Config({'test_dataloader': {'dataset': dataset}})
+    with pytest.raises(ValueError, match='1 of the 1 training tiles are in the test_dataloader'):
+        HOOKS.build({'type': 'SplitOverlapHook'}).before_train(wanted)
+
+
 def test_an_overlap_that_is_allowed_is_logged(archive, caplog):
     same = tiles(archive, '2_10')
     start(same, same, allow=True)

@@ -6,8 +6,8 @@ takes about 5 seconds.
 """
 
 import argparse
-import itertools
 import sys
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mobanet_mmseg.checks.table import print_checks, write_json
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.engine.agreement import disagreements
 from mobanet_mmseg.visualization.pictures import render_panels, save_picture
+from mobanet_mmseg.writing import Stems, check_outputs
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,18 +43,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    drawn: dict[Path, str] = {}  # picture -> optical raster
-
-    def picture_path(tile: CheckedTile) -> Path:
-        source = tile.report.optical.path
-        for number in itertools.count(1):  # tiles of two folders may have one name
-            name = Path(source).stem + (f'_{number}' if number > 1 else '')
-            path = args.pictures / tile.split.replace(', ', '_') / f'{name}.png'
-            if drawn.setdefault(path, source) == source:
-                return path
+    stems: dict[str, Stems] = defaultdict(Stems)  # of each split
 
     def draw(tile: CheckedTile, layers: Layers) -> None:
-        path = picture_path(tile)
+        folder = args.pictures / tile.split.replace(', ', '_')
+        path = folder / f'{stems[tile.split].of(tile.report.optical.path)}.png'
         if tile.palette is None:
             classes, layers = None, {name: layers[name] for name in ('rgb', 'aux')}
         else:
@@ -65,7 +59,14 @@ def main() -> None:
     try:
         config = Config.fromfile(args.config)
         config.merge_from_dict(args.cfg_options or {})
-        checks = check_config(config, args.split, draw if args.pictures else None)
+        replaced = []
+        if args.pictures is not None:
+            folders = (args.pictures / split for split in (*SPLITS, 'val_test'))
+            replaced = [path for folder in folders for path in folder.glob('*.png')]
+        if args.json is not None and args.json.exists():
+            check_outputs([args.json], [args.config])
+            replaced.append(args.json)
+        checks = check_config(config, args.split, draw if args.pictures else None, replaced)
         splits = SPLITS if args.split == 'all' else (args.split,)
         found = [text.rstrip('.') for text in disagreements(config, splits)]
         findings = [*(Finding(HURTS, 'config', '', text) for text in found), *checks.findings]

@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import MODELS
 from torch import Tensor
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.datasets.wrappers import build_parts
 from mobanet_mmseg.weights.checkpoints import mismatches, shapes_of
 from mobanet_mmseg.weights.files import CheckpointError, read_file
 from mobanet_mmseg.weights.names import UNUSED, to_mmpretrain_names
@@ -126,10 +127,10 @@ def read_config(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             f'{path} has no model or no test_dataloader, so it is no config to test with: {advice}.'
         )
     init_default_scope(config.get('default_scope', 'mmseg'))
-    dataset = {**config.test_dataloader.dataset, 'pipeline': [], 'lazy_init': True}
+    _, dataset = next(build_parts(config.test_dataloader.dataset))
     with torch.device('meta'):  # shapes are enough
         expected = MODELS.build(config.model).state_dict()
-    return expected, dict(DATASETS.build(dataset).metainfo)
+    return expected, dict(dataset.metainfo)
 
 
 def check_fit(
