@@ -15,12 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mobanet_mmseg.writing import reporting, write_text
+from mobanet_mmseg.writing import DERIVED, reporting, write_text
 
 MARK = 'conversion.json'
 OWN = '.conversion.'  # what begins with it, on top of a folder, is a tool's while it works
 LOCK = f'{OWN}lock'
-CACHES = ('aux_statistics.json',)  # of the training
+CACHES = ('aux_statistics.json', '.DS_Store', 'Thumbs.db')  # of the training, of desktops
 SHOWN = 5
 
 
@@ -138,7 +138,10 @@ def check_folder(path: Path, tool: str, overwrite: bool) -> None:
             *(parent.as_posix() for name in ledger.files for parent in Path(name).parents),
         }
         foreign = sorted(
-            name for name in found - kept if name not in ledger.files or not ledger.owns(name)
+            name
+            for name in found - kept
+            if _described(name) not in ledger.files
+            or (name in ledger.files and not ledger.owns(name))
         )
     if foreign:
         raise ValueError(
@@ -289,6 +292,13 @@ def _content(folder: Path) -> set[str]:
     return {name for name in found if not name.startswith(OWN) and Path(name).name not in CACHES}
 
 
+def _described(name: str) -> str:
+    """The file that a note of other programs is about, which is gone with it; or itself."""
+    for ending in DERIVED:
+        name = name.removesuffix(ending)
+    return name
+
+
 def _empty(folder: Path) -> None:
     """Remove what is in a folder of our own, but for its lock."""
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -310,7 +320,7 @@ def _remove_written(folder: Path) -> None:
     for root, _, names in os.walk(folder, topdown=False):
         for path in (Path(root, name) for name in names):
             name = path.relative_to(folder).as_posix()
-            own = name in files or name.startswith(OWN) or path.name in CACHES
+            own = _described(name) in files or name.startswith(OWN) or path.name in CACHES
             if own and path != folder / MARK:  # which goes last, for one that goes on after a kill
                 path.unlink()
         if Path(root) != folder:

@@ -102,6 +102,18 @@ def test_what_the_tool_has_not_written_is_kept(tmp_path, out, change, said):
     assert content(tmp_path) == before
 
 
+def test_notes_of_other_programs_about_a_file_go_with_it(tmp_path, out):
+    for name in ('a.tif.aux.xml', 'a.tif.ovr', 'a.tif.ovr.aux.xml', '.DS_Store'):
+        (out / 'img' / name).write_text('derived')
+    write(out, {'img/b.tif': 'new'}, overwrite=True)
+    assert content(tmp_path) == {'out/img/b.tif': 'new'}
+    for name in ('a.tif.aux.xml', 'b.tif.msk', 'b.tfw', 'b.qml'):  # of no file, or what adds to one
+        (out / 'img' / name).write_text('mine')
+        with pytest.raises(ValueError, match=rf"holds \['img/{name}'\] besides"):
+            write(out, {'img/b.tif': 'newer'}, overwrite=True)
+        (out / 'img' / name).unlink()
+
+
 def test_what_comes_in_while_the_tool_works_is_kept(tmp_path, out):
     with (
         pytest.raises(ValueError, match=r"holds \['img/mine.txt'\] besides"),

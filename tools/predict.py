@@ -36,7 +36,7 @@ from mobanet_mmseg.inference.distributed import (
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
-from mobanet_mmseg.inference.trained import aux_kind, read_truth
+from mobanet_mmseg.inference.trained import aux_kind, open_truth
 from mobanet_mmseg.modalities import AuxRange
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import files_behind
@@ -130,8 +130,11 @@ def list_pairs(args: argparse.Namespace) -> list[Pair]:
     return pairs
 
 
-def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths]]:
-    """Say what is predicted and which files that gives, none of which is read, or written twice."""
+def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths | None]]:
+    """Say what is predicted and which files that gives, none of which is read, or written twice.
+
+    Where the maps are there already and the picture is not, that alone is made: no paths.
+    """
     wanted = {'probabilities': args.probabilities, 'confidence': args.confidence, 'cog': args.cog}
     jobs = [(pair, map_paths(pair.out, **wanted)) for pair in list_pairs(args)]
     written = [path for _, paths in jobs for path in paths.files]
@@ -147,7 +150,9 @@ def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths]]:
     if args.picture is not None:
         prepare_place(args.picture)
     if args.skip_existing:
-        jobs = [job for job in jobs if not job[0].out.exists()]
+        drawn = args.picture is None or Path(args.picture).exists()
+        jobs = [(pair, None if pair.out.exists() else paths) for pair, paths in jobs]
+        jobs = [(pair, paths) for pair, paths in jobs if paths is not None or not drawn]
     return jobs
 
 
@@ -204,7 +209,8 @@ def predict(args: argparse.Namespace) -> list[str]:
     inferencer.tiling = agreed(inferencer.tiling)  # as it tried them, too
     main_process = is_main_process()
     if main_process:
-        print(f'{len(jobs)} to predict {describe_windows(inferencer)}', flush=True)
+        count = sum(paths is not None for _, paths in jobs)
+        print(f'{count} to predict {describe_windows(inferencer)}', flush=True)
     columns = TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:.0f} %')
     timing = TimeElapsedColumn(), TextColumn('elapsed,'), TimeRemainingColumn(), TextColumn('left')
     failures = []
@@ -216,9 +222,11 @@ def predict(args: argparse.Namespace) -> list[str]:
         every = progress.add_task(rasters, total=len(own), visible=len(own) > 1)
         for pair, paths in own:
             try:
-                counts = predict_pair(inferencer, pair, paths, aux_range, shared, progress)
+                if paths is not None:
+                    counts = predict_pair(inferencer, pair, paths, aux_range, shared, progress)
                 if is_main_process() or not shared:
-                    print(describe(pair.out, counts, inferencer.classes.names), flush=True)
+                    if paths is not None:
+                        print(describe(pair.out, counts, inferencer.classes.names), flush=True)
                     if args.picture is not None:
                         draw(args, inferencer, pair, aux_range)
             except OtherProcessError:
@@ -301,16 +309,17 @@ def draw(
 ) -> None:
     """Draw each n-th row and column of what the model saw and of what it made of it."""
     rgb, predicted, true = [], [], []
+    config = inferencer.model.cfg
     with inferencer.open_pair(pair.rgb, pair.aux, aux_range) as source:
         info = source.info
+        truth = None if args.label is None else open_truth(config, info.path, args.label)
         step = -(-max(info.height, info.width) // LONGER_SIDE)
         for row in range(0, info.height, step):
             window = Window(row, 0, 1, info.width)
             rgb.append(source.read(window)[0][:, 0, ::step].T)
             predicted.append(read_window(pair.out, (1,), window)[0, ::step, 0])
-            if args.label is not None:
-                truth = read_truth(inferencer.model.cfg, info.path, args.label, window)
-                true.append(truth[0, ::step])
+            if truth is not None:
+                true.append(truth(window)[0, ::step])
     stack, num_optical = np.stack(rgb), len(inferencer.spec.img_bands)
     picture = render_panels(
         rgb=stack[..., :num_optical],
@@ -318,7 +327,7 @@ def draw(
         truth=np.stack(true) if true else None,
         prediction=np.stack(predicted),
         classes=inferencer.classes,
-        aux_kind=aux_kind(inferencer.model.cfg),
+        aux_kind=aux_kind(config),
     )
     save_picture(args.picture, picture)
     print(args.picture)

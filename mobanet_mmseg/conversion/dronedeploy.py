@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rich.progress import track
 
@@ -27,16 +26,13 @@ from mobanet_mmseg.conversion.cutting import (
 )
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
+from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
+from mobanet_mmseg.datasets.multimodal import shown
 from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
-from mobanet_mmseg.rasters.grids import check_overlap, check_sizes, same_size
+from mobanet_mmseg.rasters.grids import check_sizes, same_size
 from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.rasters.warping import (
-    WarpedRaster,
-    float_type,
-    value_options,
-)
+from mobanet_mmseg.rasters.warping import float_type, warped_values
 from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import check_outputs
@@ -114,10 +110,9 @@ def find_scenes(source: Path) -> list[Scene]:
         scenes.append(Scene(name, splits.get(name, 'train'), *files))
     missing = [path for scene in scenes for path in scene[2:] if not path.is_file()]
     if missing:
-        shown = ', '.join(map(str, missing[:8])) + (', ...' if len(missing) > 8 else '')
         raise FileNotFoundError(
-            f'{len(missing)} files of {len(scenes)} scenes are missing: {shown}; unpack the '
-            'download again, or move the orthos of these scenes away.'
+            f'{len(missing)} files of {len(scenes)} scenes are missing: {shown(missing)}; unpack '
+            'the download again, or move the orthos of these scenes away.'
         )
     return scenes
 
@@ -145,8 +140,7 @@ class SceneLabels:
         self.indices = np.empty(shape, np.uint8)
         self.off_palette: Counter = Counter()
         for window in chunks(replace(info, height=grid.height, width=grid.width)):
-            pixels = read_window(path, (1, 2, 3), window, shape)
-            classes = classes_of(pixels, CODES.lookup)
+            classes, pixels = read_classes(path, CODES.lookup, window, shape)
             unknown = classes == UNKNOWN
             colours, counts = np.unique(pixels[unknown], axis=0, return_counts=True)
             for colour, count in zip(colours.tolist(), counts.tolist(), strict=True):
@@ -250,9 +244,7 @@ def _off_palette(scene: Scene, colours: Counter) -> list[str]:
 def _heights(grid: RasterInfo, aux: RasterInfo) -> Iterator[HeightReader]:
     """Give how heights of a window are read: by their places, or by their pixels."""
     if all(not info.transform.is_identity and info.crs is not None for info in (grid, aux)):
-        check_overlap(aux, grid)
-        options = value_options(aux, grid, Resampling.bilinear, (1,))
-        with WarpedRaster(aux, grid, (1,), options) as warped:
+        with warped_values(aux, grid, (1,)) as warped:
             yield lambda window: _on_land(warped.read(window))
         return
     shape = (grid.height, grid.width)

@@ -19,15 +19,17 @@ from mobanet_mmseg.conversion.archives import Member, find_members
 from mobanet_mmseg.conversion.cutting import FOLDERS
 from mobanet_mmseg.conversion.isprs_sources import ARCHIVES, Choice, Found, match_tiles
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of
+from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
 from mobanet_mmseg.datasets.multimodal import IGNORE_COLOR
 from mobanet_mmseg.folders import OWN, Ledger, kept_folder
-from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, read_info
+from mobanet_mmseg.rasters.files import RasterInfo, close_rasters, open_raster, read_info
 from mobanet_mmseg.rasters.geotiff import TILE, Layer, open_geotiffs
 from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
 from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window
+from mobanet_mmseg.rasters.warping import float_type
+from mobanet_mmseg.rasters.windows import check_bands, chunks, read_window, read_with_validity
+from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.writing import check_outputs, reporting, write_text
 
 TOOL = 'isprs.py'
@@ -167,27 +169,41 @@ def _write(
 ) -> None:
     """Write one raster of a tile; count the labels' classes into the tally."""
     bands, shape = choice.bands[kind], (grid.height, grid.width)
+    masked = open_raster(info.path).masked or bool(info.alpha)
+    measured = kind == 'aux' and (masked or bool(info.scales))
     layer = Layer(
         path,
         bands=('',) * len(bands),
-        dtype=info.dtype,
-        nodata=info.nodata[0],
+        dtype=float_type(info, bands).name if measured else info.dtype_of(bands),
+        nodata=np.nan if measured else info.common_nodata(bands),
         layout=TILE,
         mtime_ns=mtime_ns,
     )
-    lookup = {colour: index for index, colour in enumerate(choice.classes.palette)}
-    lookup[IGNORE_COLOR] = IGNORE_INDEX
     if kind == 'label':
         layer = replace(layer, bands=('',), nodata=IGNORE_INDEX, classes=choice.classes)
+    valid = np.ones(shape, bool)
     with open_geotiffs([layer], grid) as (file,):
         for window in chunks(replace(info, height=grid.height, width=grid.width)):
-            pixels = read_window(info.path, bands, window, shape)
             if kind == 'label':
-                labels = classes_of(pixels, lookup)
-                tally += np.bincount(labels.ravel(), minlength=len(tally))
-                labels[labels == UNKNOWN] = IGNORE_INDEX
-                pixels = labels[..., None]
+                pixels = _read_label(choice, info.path, window, shape, tally)
+            elif kind == 'img':
+                pixels, valid[window.rows] = read_with_validity(info.path, bands, window, shape)
+            else:
+                pixels = read_window(info.path, bands, window, shape, measured=measured)
             file.write(np.moveaxis(pixels, -1, 0))
+        if not valid.all() and (masked or layer.nodata is None):
+            file.write_mask(valid)
+
+
+def _read_label(
+    choice: Choice, path: str, window: Window, shape: tuple[int, int], tally: np.ndarray
+) -> np.ndarray:
+    """Read (h, w, 1) class indices, and count them into the tally."""
+    lookup = {colour: index for index, colour in enumerate(choice.classes.palette)}
+    labels, _ = read_classes(path, lookup | {IGNORE_COLOR: IGNORE_INDEX}, window, shape)
+    tally += np.bincount(labels.ravel(), minlength=len(tally))
+    labels[labels == UNKNOWN] = IGNORE_INDEX
+    return labels[..., None]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from rich.progress import track
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES, Classes
 from mobanet_mmseg.datasets.loading import UNKNOWN, classes_of, nodata_lookup
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
-from mobanet_mmseg.rasters.grids import check_crs, check_overlap
 from mobanet_mmseg.rasters.warping import WarpedRaster
 from mobanet_mmseg.tiling.windows import Window
 
@@ -134,8 +133,6 @@ class RasterLabels:
         info = read_info(path)
         count = BANDS[codes.kind]
         _check_kind(info, codes.kind)
-        check_crs(info, grid)
-        check_overlap(info, grid)
         self.path, self.codes = path, codes
         # nodata is looked up here: GDAL takes it band by band, so it would tear colours apart
         options = {'src_nodata': None, 'nodata': None, 'add_alpha': True, 'dtype': info.dtype}

@@ -28,13 +28,9 @@ from mobanet_mmseg.conversion.report import Report
 from mobanet_mmseg.conversion.vector_files import is_vector
 from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
-from mobanet_mmseg.rasters.grids import check_crs, check_overlap, why_unplaced
+from mobanet_mmseg.rasters.grids import why_unplaced
 from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.rasters.warping import (
-    WarpedRaster,
-    check_no_alpha,
-    value_options,
-)
+from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.rasters.windows import check_bands
 from mobanet_mmseg.writing import check_outputs, write_text
 
@@ -118,13 +114,12 @@ def convert(
         warnings.simplefilter('ignore', NotGeoreferencedWarning)  # refused in a sentence
         grid, aux = read_info(pair.rgb), read_info(pair.aux)
         img_bands, aux_bands = _bands(grid, pair.rgb_bands), _bands(aux, pair.aux_bands)
-        _check_rasters(grid, aux, aux_bands)
+        _check_placed(grid, aux)
         tiles = cut(grid.height, grid.width, cutting.tile, min(cutting.min_side, cutting.tile))
         if pair.label is not None:  # an impossible split is refused before the work
             split_blocks(tiles, cutting.block, cutting.test_share, cutting.seed)
-        options = value_options(aux, grid, Resampling[cutting.resampling], aux_bands)
         with (
-            WarpedRaster(aux, grid, aux_bands, options) as warped,
+            warped_values(aux, grid, aux_bands, Resampling[cutting.resampling]) as warped,
             _open_labels(pair, grid) as labels,
             whole_folder(out, TOOL, overwrite=overwrite) as folder,
         ):
@@ -161,16 +156,13 @@ def _bands(info: RasterInfo, asked: Sequence[int] | None) -> tuple[int, ...]:
     return bands
 
 
-def _check_rasters(grid: RasterInfo, aux: RasterInfo, aux_bands: Sequence[int]) -> None:
-    for info in (grid, aux):
+def _check_placed(*infos: RasterInfo) -> None:
+    for info in infos:
         if unplaced := why_unplaced(info):
             raise ValueError(
                 f'{info.path} {": ".join(unplaced)}, or, if the rasters lie on one grid, train on '
                 'them as they are with MultimodalSegDataset.'
             )
-    check_crs(aux, grid)
-    check_overlap(aux, grid)
-    check_no_alpha(aux, aux_bands)
 
 
 def _open_labels(

@@ -118,7 +118,7 @@ def read_classes(
     """Read a window of a label raster.
 
     Args:
-        path: Label raster, class values (one band) or colours (three).
+        path: Label raster, class values (one band) or colours (three, and perhaps alpha).
         lookup: Class index of each value and each colour.
         window: Window within ``shape``; None is all of it.
         shape: Height and width of the tile's optical raster, pixels.
@@ -131,9 +131,9 @@ def read_classes(
         ValueError: If the raster is unreadable or of another kind.
     """
     label = read_info(path)
-    bands = range(1, label.count + 1)
+    bands = range(1, min(label.count, 3) + 1)
     pixels = read_window(path, bands, window, shape)
-    labels = classes_of(pixels, nodata_lookup(label, label.count) | lookup)
+    labels = classes_of(pixels, nodata_lookup(label, len(bands)) | lookup)
     labels[~read_mask(path, bands, window, shape)] = IGNORE_INDEX
     return labels, pixels
 

@@ -10,17 +10,20 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.rasters.files import read_info
-from mobanet_mmseg.rasters.geotiff import write_labels
+from mobanet_mmseg.rasters.geotiff import Layer, write_geotiff
 from mobanet_mmseg.visualization.pictures import (
     check_folder,
     render_panels,
     sample_name,
     save_picture,
+    stems_of,
 )
+from mobanet_mmseg.writing import Stems
 
 
 @HOOKS.register_module()
@@ -28,7 +31,8 @@ class SavePredictionHook(Hook):
     """Writes each test sample's label map as an indexed GeoTIFF.
 
     A file has the stem of its optical raster, and the raster's CRS and transform; that of a window
-    also has the window's first row and column in its name and its own transform.
+    also has the window's first row and column in its name and its own transform. Of several rasters
+    of one stem, as of two folders, the others get numbers, which a log tells.
 
     Args:
         out_dir: Folder of the label maps.
@@ -36,15 +40,16 @@ class SavePredictionHook(Hook):
 
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
-        self.sources: dict[str, str] = {}  # name of a label map -> optical raster
+        self.stems = Stems()
 
     def before_test(self, runner: Runner) -> None:
-        """Look whether the test set's own rasters lie where the label maps go.
+        """Look whether the test set's own rasters lie where the label maps go, and name these.
 
         Raises:
             ValueError: If they do.
         """
         check_folder(self.out_dir, '.tif', runner.test_dataloader.dataset)
+        self.stems = stems_of(runner.test_dataloader.dataset)
 
     def after_test_iter(
         self,
@@ -63,17 +68,10 @@ class SavePredictionHook(Hook):
 
         Raises:
             OSError: If a file cannot be written.
-            ValueError: If two rasters have one name, or a prediction is not on its raster's grid.
+            ValueError: If a prediction is not on its raster's grid.
         """
         classes = _classes(runner)
         for sample in outputs or ():
-            name = f'{sample_name(sample)}.tif'
-            source = self.sources.setdefault(name, sample.img_path)
-            if source != sample.img_path:
-                raise ValueError(
-                    f'{source} and {sample.img_path} would both be written to '
-                    f'{self.out_dir / name}: test them one after the other.'
-                )
             labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
             info = read_info(sample.img_path)
             window = sample.get('window')
@@ -84,7 +82,8 @@ class SavePredictionHook(Hook):
                     f"{(grid.height, grid.width)} were read: keep ori_shape (and 'window') in the "
                     'meta_keys of PackSegInputs.'
                 )
-            write_labels(self.out_dir / name, labels, grid, classes)
+            path = self.out_dir / f'{sample_name(sample, self.stems)}.tif'
+            write_geotiff(Layer(path, classes=classes), grid, labels[None])
 
 
 @HOOKS.register_module()
@@ -118,24 +117,30 @@ class MultimodalVisualizationHook(Hook):
         self.interval = interval
         self.out_dir = None if out_dir is None else Path(out_dir)
         self.modality_channels = modality_channels and tuple(modality_channels)
+        self.dataset: Dataset | None = None
+        self.stems = Stems()
 
     def before_val(self, runner: Runner) -> None:
-        """Look whether the validation set's own rasters lie where the pictures go.
+        """Look whether the validation set's own rasters lie where the pictures go, and name these.
 
         Raises:
             ValueError: If they do.
         """
-        if self.draw and self.out_dir is not None:
-            check_folder(self.out_dir, '.png', runner.val_dataloader.dataset)
+        self._prepare(runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """Look whether the test set's own rasters lie where the pictures go.
+        """Look whether the test set's own rasters lie where the pictures go, and name these.
 
         Raises:
             ValueError: If they do.
         """
-        if self.draw and self.out_dir is not None:
-            check_folder(self.out_dir, '.png', runner.test_dataloader.dataset)
+        self._prepare(runner.test_dataloader.dataset)
+
+    def _prepare(self, dataset: Dataset) -> None:
+        if self.draw and dataset is not self.dataset:  # once, and not for each validation
+            if self.out_dir is not None:
+                check_folder(self.out_dir, '.png', dataset)
+            self.dataset, self.stems = dataset, stems_of(dataset)
 
     def _after_iter(
         self,
@@ -152,7 +157,7 @@ class MultimodalVisualizationHook(Hook):
         classes = _classes(runner)
         for image, sample in _pairs(data_batch, outputs):
             picture = render_panels(**self._layers(runner, image, sample), classes=classes)
-            name = sample_name(sample)
+            name = sample_name(sample, self.stems)
             if self.out_dir is None:  # one name per sample, so that backends step through time
                 name = f'val_{name}' if mode == 'val' else name
                 runner.visualizer.add_image(name, picture, step=runner.iter)

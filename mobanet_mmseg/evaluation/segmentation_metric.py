@@ -13,7 +13,7 @@ from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mobanet_mmseg.writing import check_outputs, whole_file
+from mobanet_mmseg.writing import Stems, check_outputs, whole_file
 
 PATHS = ('img_path', 'aux_path', 'seg_map_path')  # that a sample was read from
 CHUNK = 2**18  # pixels that are counted at once: they stay in the processor's cache
@@ -75,6 +75,7 @@ class SegmentationMetric(BaseMetric):
         self.excluded_classes = tuple(excluded_classes)
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.format_only = format_only
+        self.stems = Stems()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count each sample's pixels.
@@ -91,7 +92,7 @@ class SegmentationMetric(BaseMetric):
         for sample in data_samples:
             if self.output_dir is not None:
                 labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy().astype(np.uint8)
-                path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
+                path = self.output_dir / f'{self.stems.of(sample["img_path"])}.png'
                 check_outputs([path], [sample[key] for key in PATHS if sample.get(key)])
                 with whole_file(path) as part:
                     Image.fromarray(labels).save(part, format='PNG')

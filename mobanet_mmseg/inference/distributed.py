@@ -275,9 +275,7 @@ def predict_file_shared(
     out: str | Path,
     *,
     aux_range: Any = 'config',
-    probabilities: bool = False,
-    confidence: bool = False,
-    cog: bool = False,
+    **wanted: bool,
 ) -> np.ndarray:
     """Predict a pair of files in all processes, as ``inferencer.predict_file`` does in one.
 
@@ -289,9 +287,7 @@ def predict_file_shared(
         aux: Auxiliary raster, or None.
         out: Label map to write; tried before anything is predicted.
         aux_range: As for a call of the inferencer.
-        probabilities: Whether to write them.
-        confidence: Whether to write it.
-        cog: Whether the files are Cloud Optimized GeoTIFFs, with overviews.
+        **wanted: ``probabilities``, ``confidence`` and ``cog``, as there.
 
     Returns:
         (256,) number of pixels of each label; the last is nodata's.
@@ -303,7 +299,6 @@ def predict_file_shared(
     """
     inferencer.tiling = agreed(inferencer.tiling)  # other batches would make other strips
     with failing_together():
-        wanted = {'probabilities': probabilities, 'confidence': confidence, 'cog': cog}
         paths = map_paths(out, (rgb, aux, *inferencer.files), **wanted)
     with open_shared(inferencer, rgb, aux, aux_range) as source:
         strips = inferencer.plan(source)

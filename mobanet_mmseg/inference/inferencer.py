@@ -28,7 +28,7 @@ from mobanet_mmseg.inference.predict import (
     window_network,
 )
 from mobanet_mmseg.inference.reading import Image, PairReader, open_images, spec_for
-from mobanet_mmseg.inference.trained import load_segmentor, reading_spec
+from mobanet_mmseg.inference.trained import load_segmentor, missing_aux, reading_spec
 from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.models.tiled import augment
@@ -112,6 +112,8 @@ class MultimodalInferencer:
         self.modality = modality
         if modality != 'both':
             self._select(modality)
+        needs_aux = {'both': missing_aux(self.model.cfg) == 'error', 'rgb': False, 'aux': True}
+        self._needs_aux = needs_aux[modality]
         if tta is not None:
             augment(self.model, tta)
         if amp not in AMP_TYPES:
@@ -144,7 +146,8 @@ class MultimodalInferencer:
             rgb: Optical image: an array (H, W, C) of the model's channels, a file or an open raster
                 (of which the config's bands are read).
             aux: Auxiliary image, likewise; an array may be (H, W). A file on another grid than
-                that of an optical file is warped onto it. None only with ``modality='rgb'``.
+                that of an optical file is warped onto it. None only with ``modality='rgb'``, or
+                where ``missing_aux`` of the test dataset is ``'zeros'``: as it is in training.
             aux_range: Values of the auxiliary image that become 0 and 1: ``'config'`` as in the
                 training, ``'tile'``, ``('percentile', 1, 99)``, (low, high) or None.
             probabilities: Whether to give them.
@@ -186,8 +189,7 @@ class MultimodalInferencer:
 
         Args:
             rgb: Optical raster.
-            aux: Auxiliary raster; on another grid, it is warped. None only with
-                ``modality='rgb'``.
+            aux: Auxiliary raster; on another grid, it is warped. None as for a call.
             out: Label map to write; tried before anything is predicted.
             aux_range: As for a call.
             probabilities: Whether to write them, into ``*_probabilities.tif`` beside the labels.
@@ -282,10 +284,10 @@ class MultimodalInferencer:
                     'The model sees the optical image alone (aux_bands=()): leave the auxiliary '
                     'one (--aux) out.'
                 )
-        elif aux is None and self.modality != 'rgb':
+        elif aux is None and self._needs_aux:
             raise ValueError(
                 'There is no auxiliary image (--aux): give one, or predict without, by '
-                "modality='rgb' (--modality rgb)."
+                "modality='rgb' (--modality rgb), or train with missing_aux='zeros'."
             )
 
     def _reading(self, aux_range: Any) -> StackSpec:

@@ -11,8 +11,7 @@ from uuid import uuid4
 import numpy as np
 import rasterio
 from mmengine.dist import is_main_process
-from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
 from rich.console import Console
@@ -22,18 +21,17 @@ from mobanet_mmseg.modalities import Scaling, StackSpec, scale_aux
 from mobanet_mmseg.rasters.files import (
     RasterInfo,
     close_rasters,
-    gdal_settings,
     info_of,
     is_in_memory,
     open_raster,
     read_info,
 )
 from mobanet_mmseg.rasters.geotiff import place_of
-from mobanet_mmseg.rasters.grids import check_crs, check_overlap, on_one_grid, why_unplaced
+from mobanet_mmseg.rasters.grids import on_one_grid, why_unplaced
 from mobanet_mmseg.rasters.ranges import aux_ranges, find_scaling
 from mobanet_mmseg.rasters.sources import check_unchanged, is_tile, stamps
-from mobanet_mmseg.rasters.warping import WarpedRaster, check_no_alpha, value_options
-from mobanet_mmseg.rasters.windows import check_bands, read_window, read_with_validity
+from mobanet_mmseg.rasters.warping import WarpedRaster, warped_values
+from mobanet_mmseg.rasters.windows import check_bands, read_open, read_window, read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
 MAX_SIDE = 1 << 22  # pixels: the Earth's equator at 10 m; memory grows with the windows of a side
@@ -230,10 +228,7 @@ def _fill(channels: np.ndarray, values: np.ndarray) -> None:
 
 
 def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRaster:
-    """Open an auxiliary raster on the optical one's grid, as the conversion of such pairs does.
-
-    Bilinear, or copied where its cells are the grid's.
-    """
+    """Open an auxiliary raster on the optical one's grid."""
     for info in (aux, grid):
         if unplaced := why_unplaced(info):
             why, remedy = unplaced
@@ -242,10 +237,7 @@ def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRa
                 f'{grid.path} ({grid.height} x {grid.width}), and {info.path} {why} to warp '
                 f'by: {remedy}, or give the raster of the same tile.'
             )
-    check_crs(aux, grid)
-    check_overlap(aux, grid)
-    check_no_alpha(aux, bands)
-    return WarpedRaster(aux, grid, bands, value_options(aux, grid, Resampling.bilinear, bands))
+    return warped_values(aux, grid, bands)
 
 
 def spec_for(spec: StackSpec, rgb: Image, aux: Image | None) -> StackSpec:
@@ -320,7 +312,7 @@ def _as_file(
     if isinstance(image, np.ndarray):
         values, info = _checked(image, len(bands), kind), None
     else:
-        values, info = _read_open(image, bands), info_of(image, image.name)
+        values, info = read_open(image, bands), info_of(image, image.name)
     try:
         with MemoryFile(dirname=f'{kind} image', filename=f'{uuid4().hex}.tif') as memory:
             _write(memory, values, kind, info, bands)
@@ -354,19 +346,6 @@ def _path_of(dataset: DatasetReader | WarpedVRT) -> Path | None:
         return None
     info = read_info(path)  # an overview of the file has another size
     return path if (info.height, info.width) == dataset.shape else None
-
-
-def _read_open(dataset: DatasetReader | WarpedVRT, bands: Sequence[int]) -> np.ma.MaskedArray:
-    """Read an open raster whole, (H, W, C), masked where there is no data."""
-    check_bands(info_of(dataset, dataset.name), bands)
-    try:
-        with gdal_settings():
-            return np.moveaxis(dataset.read(list(bands), masked=True), 0, -1)
-    except RasterioIOError as error:
-        raise ValueError(
-            f'{dataset.name} is damaged (GDAL says: {error.__cause__ or error}): copy or download '
-            'it again.'
-        ) from error
 
 
 def _write(

@@ -1,5 +1,6 @@
 """Loads trained segmentors, and reads rasters as their test dataset does."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,11 @@ import torch
 from mmengine.config import Config
 from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
-from mmseg.registry import DATASETS
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.datasets.wrappers import settings_of_parts
+from mobanet_mmseg.datasets.wrappers import build_parts
 from mobanet_mmseg.modalities import AuxRange, StackSpec
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import is_tile
@@ -122,22 +122,32 @@ def aux_kind(config: Config) -> str:
     return _agreed(config, 'aux_kind', kinds)
 
 
-def read_truth(
-    config: Config,
-    img_path: str | Path,
-    label_path: str | Path,
-    window: Window | None = None,
-) -> np.ndarray:
-    """Read the labels of an optical raster as the test dataset of a config does.
+def missing_aux(config: Config) -> str:
+    """Say what the test dataset of a config makes of a raster without an auxiliary one.
+
+    Args:
+        config: A config with ``test_dataloader.dataset``.
+
+    Returns:
+        ``'error'``, or ``'zeros'``.
+    """
+    said = [dataset.missing_aux for dataset in _test_datasets(config)]
+    return _agreed(config, 'missing_aux', said)
+
+
+def open_truth(
+    config: Config, img_path: str | Path, label_path: str | Path
+) -> Callable[[Window | None], np.ndarray]:
+    """Find out how the labels of an optical raster are read as the test dataset of a config does.
 
     Args:
         config: A config with ``test_dataloader.dataset``.
         img_path: Optical raster.
         label_path: Its labels, class indices (one band) or colours (three).
-        window: Window of the optical raster; None is all of it.
 
     Returns:
-        Class indices (h, w) uint8, 255 where there is no label.
+        Gives the class indices (h, w) uint8 of a window of the optical raster, or of all of it for
+        None; 255 where there is no label.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -159,26 +169,27 @@ def read_truth(
             'label_values',
             [_label_lookup(dataset, label_path) for dataset in _test_datasets(config)],
         ),
-        'seg_fields': [],
     }
-    if window is not None:
-        results['window'] = window
-    return LoadRasterAnnotations().transform(results)['gt_seg_map']
+    load = LoadRasterAnnotations()
+
+    def read(window: Window | None) -> np.ndarray:
+        return load.transform({**results, 'window': window, 'seg_fields': []})['gt_seg_map']
+
+    return read
 
 
 def _test_datasets(config: Config) -> list[MultimodalSegDataset]:
     """Build a config's test dataset, or those that it joins, without looking for its files."""
     dataset = config.get('test_dataloader', {}).get('dataset')
     built = []
-    for part in [{'type': 'none'}] if dataset is None else settings_of_parts(dataset):
-        kind = DATASETS.get(part['type'])
-        if kind is None or not issubclass(kind, MultimodalSegDataset):
+    for part, each in build_parts(dataset or {'type': 'none'}, MultimodalSegDataset):
+        if each is None:
             raise ValueError(
                 f'The test_dataloader.dataset of {config.filename} is {part["type"]}, but only a '
                 'MultimodalSegDataset says which bands the model was trained on: give the config '
                 'that it was trained with.'
             )
-        built.append(DATASETS.build({**part, 'pipeline': [], 'lazy_init': True}))
+        built.append(each)
     return built
 
 

@@ -10,25 +10,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import attr
 import numpy as np
-import rasterio
+import rasterio.windows
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
-from rasterio.windows import Window as RasterioWindow
-from rasterio.windows import transform as window_transform
 
 from mobanet_mmseg.rasters.sources import ARCHIVE, NETWORK, file_on_disk, refuse_addresses
 from mobanet_mmseg.tiling.windows import Window
 
 SCHEME = re.compile(r'(zip|tar|gzip):(//?)([^!]*)(?:!(.*))?')
-
 MAX_RESIDUAL = 0.5  # pixels by which control points may lie beside a straight grid
 MAX_OPEN = 96  # all 24 training tiles of Potsdam with their DSMs and labels
 CACHE_BYTES = 64_000_000  # GDAL's own default is 5 % of the machine's memory, per process
@@ -121,7 +119,8 @@ class RasterInfo:
             window: The window.
         """
         row, col, height, width = window
-        transform = window_transform(RasterioWindow(col, row, width, height), self.transform)
+        place = rasterio.windows.Window(col, row, width, height)
+        transform = rasterio.windows.transform(place, self.transform)
         gcps, rpcs = (), self.rpcs
         if self.transform.is_identity:
             gcps = tuple((point[0] - row, point[1] - col, *point[2:]) for point in self.gcps)
@@ -137,12 +136,16 @@ class Handle:
     Args:
         dataset: The open file.
         info: Its header.
-        masked: Whether a mask of the file says where it holds data.
     """
 
     dataset: DatasetReader
     info: RasterInfo
-    masked: bool
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether a mask of the file says where it holds data."""
+        flags = self.dataset.mask_flag_enums[0]  # GDAL takes some alpha for a mask: all are ours
+        return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 class _Handles(threading.local):
@@ -343,9 +346,7 @@ def _open(path: str, size: int | None) -> Handle:
                 dataset = rasterio.open(path)
     except RasterioIOError as error:
         raise ValueError(_why_unreadable(path, size, error)) from error
-    flags = dataset.mask_flag_enums[0]  # GDAL takes some alpha bands for a mask: all are ours
-    masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-    return Handle(dataset, info_of(dataset, path), masked)
+    return Handle(dataset, info_of(dataset, path))
 
 
 def _holds_its_pixels(dataset: DatasetReader, size: int) -> bool:

@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from mobanet_mmseg.classes import IGNORE_INDEX, Classes
 from mobanet_mmseg.rasters.files import RasterInfo, gdal_settings
-from mobanet_mmseg.writing import hidden_part, prepare_place, reporting
+from mobanet_mmseg.writing import DERIVED, hidden_part, prepare_place, reporting
 
 ROWS = 256  # that are written and read back at once: whole rows of blocks of either layout
 
@@ -136,22 +136,6 @@ def write_geotiff(
             file.write_mask(mask)
 
 
-def write_labels(path: str | Path, labels: np.ndarray, grid: RasterInfo, classes: Classes) -> None:
-    """Write a whole label map; see :func:`open_geotiffs`.
-
-    Args:
-        path: Output path.
-        labels: Class indices (H, W), uint8; ``IGNORE_INDEX`` where nothing was predicted.
-        grid: Whose height, width, CRS and transform it gets.
-        classes: Its classes.
-
-    Raises:
-        OSError: If the file cannot be written.
-        ValueError: If ``labels`` holds an unknown index.
-    """
-    write_geotiff(Layer(Path(path), classes=classes), grid, labels[None])
-
-
 @contextmanager
 def _open(layer: Layer, grid: RasterInfo, cog: bool) -> Iterator['GeoTiff']:
     with hidden_part(layer.path) as part:
@@ -160,6 +144,9 @@ def _open(layer: Layer, grid: RasterInfo, cog: bool) -> Iterator['GeoTiff']:
             yield file
         finally:
             file.close()
+    for ending in DERIVED:  # of a file that was replaced: its overviews would be shown for this one
+        with suppress(OSError):
+            layer.path.with_name(f'{layer.path.name}{ending}').unlink(missing_ok=True)
 
 
 class GeoTiff:

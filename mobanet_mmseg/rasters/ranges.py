@@ -273,14 +273,13 @@ def _store(folder: Path, done: dict[str, Any]) -> None:
     try:
         write_text(folder / STATISTICS_FILE, json.dumps(_load(folder) | done, indent=1))
     except OSError as error:
-        _warn(folder / STATISTICS_FILE, error.__cause__.strerror)
+        _warn(str(error))
 
 
 @cache  # once per folder
-def _warn(path: Path, said: str) -> None:
+def _warn(said: str) -> None:
     print_log(
-        f'{path} cannot be written ({said}): the ranges of the auxiliary rasters are computed '
-        'again in each run; make the folder writable to keep them.',
+        f'{said} Until then the ranges of the auxiliary rasters are computed again in each run.',
         logger='current',
         level=logging.WARNING,
     )

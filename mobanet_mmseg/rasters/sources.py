@@ -19,9 +19,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 
+from mobanet_mmseg.writing import DERIVED
+
 ARCHIVE = re.compile(r'(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)\+?\w*://)(?P<inside>.*)')
 NETWORK = re.compile(r'/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)|\b(?:https?|ftp|s3|gs)://')
-BESIDE = ('.aux.xml', '.ovr')
 
 TILE_OF = 'TILE_OF_BANDS'  # tag of a tile: numbers of its bands in the raster that it was cut from
 UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
@@ -114,7 +115,7 @@ def stamps(*rasters: str | Path | None) -> Stamps:
     Args:
         *rasters: See :func:`files_behind`.
     """
-    files = (path for path in files_behind(*rasters) if not path.name.endswith(BESIDE))
+    files = (path for path in files_behind(*rasters) if not path.name.endswith(DERIVED))
     return {path: stamp for path in files if (stamp := _stamp(path)) is not None}
 
 

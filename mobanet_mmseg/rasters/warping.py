@@ -13,7 +13,14 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from mobanet_mmseg.rasters.files import Handle, RasterInfo, gdal_settings, open_raster
-from mobanet_mmseg.rasters.grids import across_grids, crs_name, horizontal_crs, lies_on
+from mobanet_mmseg.rasters.grids import (
+    across_grids,
+    check_crs,
+    check_overlap,
+    crs_name,
+    horizontal_crs,
+    lies_on,
+)
 from mobanet_mmseg.rasters.windows import FILL, find_fills
 from mobanet_mmseg.tiling.windows import Window
 
@@ -36,16 +43,19 @@ class WarpedRaster:
         info: Header of the raster.
         grid: Header of the raster onto whose grid it goes.
         bands: Bands that are read, counted from 1.
-        options: Options of rasterio's WarpedVRT besides the grid's, ``dtype`` among them; see
-            :func:`value_options`.
+        options: Options of rasterio's WarpedVRT besides the grid's, ``dtype`` among them; for
+            measured values see :func:`warped_values`.
 
     Raises:
-        ValueError: If the CRS of one cannot be brought to the other's.
+        ValueError: If only one of the two has a CRS, or it cannot be brought to the other's, or
+            they have no overlap.
     """
 
     def __init__(
         self, info: RasterInfo, grid: RasterInfo, bands: Sequence[int], options: Mapping[str, Any]
     ) -> None:
+        check_crs(info, grid)
+        check_overlap(info, grid)
         self.info, self.grid, self.bands = info, grid, tuple(bands)
         across, down = _source_pixels(info, grid)
         self.cell = _cell(across * down)
@@ -137,15 +147,24 @@ class WarpedRaster:
             ) from error
 
 
-def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
-    """Refuse bands of values that GDAL would take for transparency.
+def warped_values(
+    info: RasterInfo,
+    grid: RasterInfo,
+    bands: Sequence[int],
+    resampling: Resampling = Resampling.bilinear,
+) -> WarpedRaster:
+    """Open a raster of measured values on another one's grid: the way of training and prediction.
+
+    Where it has no data is NaN. Where its cells are the grid's they are copied.
 
     Args:
-        info: Header of the raster that is to be warped.
-        bands: Numbers of the bands that are asked for, counted from 1.
+        info: Header of the raster.
+        grid: Header of the raster onto whose grid it goes.
+        bands: Bands that are read, counted from 1.
+        resampling: How its cells become the grid's.
 
     Raises:
-        ValueError: If the raster marks one of them as alpha.
+        ValueError: See :class:`WarpedRaster`; or if the raster marks one of the bands as alpha.
     """
     marked = {*bands} & {*info.alpha}
     if marked:
@@ -154,30 +173,14 @@ def check_no_alpha(info: RasterInfo, bands: Sequence[int]) -> None:
             'the mark (gdal_edit -colorinterp_N undefined), or leave the band out of the auxiliary '
             'bands.'
         )
-
-
-def value_options(
-    info: RasterInfo, grid: RasterInfo, resampling: Resampling, bands: Sequence[int]
-) -> dict[str, Any]:
-    """Say how a raster of measured values is warped; where it has none becomes NaN.
-
-    Args:
-        info: Header of the raster.
-        grid: Header of the raster onto whose grid it goes.
-        resampling: How its cells become the grid's, where they are not the same ones.
-        bands: Numbers of the bands that are read, counted from 1.
-
-    Returns:
-        Options of rasterio's WarpedVRT besides the grid's.
-    """
     if lies_on(info, grid):
         resampling = Resampling.nearest
-    dtype = float_type(info, bands)
-    options = {'resampling': resampling, 'nodata': np.nan, 'dtype': str(dtype)}
+    dtype = str(float_type(info, bands))
+    # PARTIAL: else nodata of one band counts as a value where another band has one
+    options = {'dtype': dtype, 'nodata': np.nan, 'UNIFIED_SRC_NODATA': 'PARTIAL'}
     if np.issubdtype(info.dtype_of(bands), np.floating) and info.nodata[bands[0] - 1] is None:
         options['src_nodata'] = np.nan
-    # else nodata of one band counts as a value where another band has one
-    return {**options, 'UNIFIED_SRC_NODATA': 'PARTIAL'}
+    return WarpedRaster(info, grid, bands, {**options, 'resampling': resampling})
 
 
 def grid_options(grid: RasterInfo) -> dict[str, Any]:

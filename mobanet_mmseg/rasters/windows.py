@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from mobanet_mmseg.modalities import Scaling, scale_aux, stack_modalities
@@ -21,6 +22,7 @@ from mobanet_mmseg.rasters.files import (
     Handle,
     RasterInfo,
     gdal_settings,
+    info_of,
     open_raster,
     read_info,
 )
@@ -133,6 +135,27 @@ def read_with_validity(
         np.moveaxis(_continued(values, missing), 0, -1),
         _continued(valid.any(axis=0), missing),
     )
+
+
+def read_open(dataset: DatasetReader, bands: Bands) -> np.ma.MaskedArray:
+    """Read an open raster whole.
+
+    Args:
+        dataset: The raster, warped or in memory too.
+        bands: Numbers of the bands, in the order of the result's channels.
+
+    Returns:
+        (H, W, number of bands), masked where a band has no data; see :func:`read_with_validity`.
+
+    Raises:
+        ValueError: If it lacks a band, or is damaged.
+    """
+    handle = Handle(dataset, info_of(dataset, dataset.name))
+    check_bands(handle.info, bands)
+    window = RasterioWindow(0, 0, dataset.width, dataset.height)
+    values = _read(handle, bands, window)
+    masked = ~_find_valid(handle, bands, window, values)
+    return np.ma.masked_array(np.moveaxis(values, 0, -1), np.moveaxis(masked, 0, -1))
 
 
 def read_mask(

@@ -9,13 +9,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from mmengine.runner import Runner, set_random_seed
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from rich.progress import track
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.models.mcrm import MCRM
@@ -33,6 +32,7 @@ from mobanet_mmseg.visualization.pictures import (
     sample_name,
     save_picture,
 )
+from mobanet_mmseg.writing import Stems
 
 MASK_COLOURS = ((230, 0, 200), (255, 128, 0), (0, 140, 255))  # the first that no class is like
 MASK_STRIPES = 12  # pixels from stripe to stripe
@@ -119,8 +119,8 @@ def _samples(
     loader: DataLoader, preprocessor: SegDataPreProcessor, training: bool
 ) -> Iterator[Sample]:
     """Preprocess batch after batch and undo the normalisation."""
-    optical = _optical_channels(loader.dataset)
-    mask = _Mask(preprocessor)
+    optical = len(loader.dataset.get_data_info(0)['img_bands'])
+    mask, stems = _Mask(preprocessor), Stems()
     for batch in loader:
         data = preprocessor(batch, training)
         stacks = data['inputs'] * preprocessor.std + preprocessor.mean
@@ -132,17 +132,8 @@ def _samples(
                 _fill_box(masked[0], changed[:optical].any(axis=0))
                 _fill_box(masked[1], changed[optical:].any(axis=0))
             labels = sample.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in sample else None
-            name = sample_name(sample)
+            name = sample_name(sample, stems)
             yield Sample(name, stack[..., :optical], stack[..., optical:], labels, masked)
-
-
-def _optical_channels(dataset: Dataset) -> int:
-    """How many channels are the optical image; datasets that are joined have the same number."""
-    if isinstance(dataset, ConcatDataset):  # MMEngine's is one
-        return _optical_channels(dataset.datasets[0])
-    if isinstance(dataset, RepeatDataset | ClassBalancedDataset):
-        return _optical_channels(dataset.dataset)
-    return len(dataset.img_bands)
 
 
 def _fill_box(layer: np.ndarray, changed: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Draws an optical image, its auxiliary image and label maps side by side."""
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from mmengine.logging import print_log
 from mmseg.structures import SegDataSample
 from torch.utils.data import Dataset
 
@@ -22,7 +24,7 @@ from mobanet_mmseg.visualization.colours import (
     unlabelled_colour,
     unlike,
 )
-from mobanet_mmseg.writing import check_outputs, whole_file
+from mobanet_mmseg.writing import Stems, check_outputs, whole_file
 
 LEAST_PIXELS = 360  # longer side of a panel; below it titles and legend would not fit
 MOST_PIXELS = 1200  # longer side of a panel
@@ -92,15 +94,31 @@ def rasters_of(dataset: Dataset) -> list[str]:
     return [tile[key] for tile in tiles for key in keys if tile.get(key) is not None]
 
 
-def sample_name(sample: SegDataSample) -> str:
+def stems_of(dataset: Dataset) -> Stems:
+    """Name what is drawn or written of a dataset's optical rasters; of equal names a log tells.
+
+    Args:
+        dataset: MMSeg's, or a wrapper of MMEngine's around some.
+    """
+    tiles = (dataset.get_data_info(index) for index in range(len(dataset)))
+    stems = Stems(tile['img_path'] for tile in tiles if tile.get('img_path') is not None)
+    renamed = {stem: path for stem, path in stems.sources.items() if Path(path).stem != stem}
+    if renamed:
+        told = ', '.join(f'{path} is written as {stem}' for stem, path in renamed.items())
+        print_log(f'Rasters have one name: {told}.', logger='current', level=logging.WARNING)
+    return stems
+
+
+def sample_name(sample: SegDataSample, stems: Stems) -> str:
     """Name what is drawn or written of a sample: its raster's stem, a window's row and column.
 
     Args:
         sample: With ``img_path`` and, of a window, ``window``.
+        stems: Names of the rasters.
     """
     window = sample.get('window')
     corner = '' if window is None else f'_{window[0]}_{window[1]}'
-    return f'{Path(sample.get("img_path") or "sample").stem}{corner}'
+    return f'{stems.of(sample.get("img_path") or "sample")}{corner}'
 
 
 def render_panels(

@@ -45,13 +45,3 @@ def test_mistakes_are_one_sentence_and_leave_no_file(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r'^error: .*none\.pth does not exist'):
         convert(monkeypatch, tmp_path / 'none.pth', tmp_path / 'out.pth')
     assert not list(tmp_path.iterdir())
-
-
-def test_the_source_is_not_written_over_whatever_it_is_called(tmp_path, monkeypatch):
-    torch.save(hugging_faces_names(random_encoder(tiny_vit()).vit.state_dict()), tmp_path / 'a.pth')
-    (tmp_path / 'b.pth').symlink_to('a.pth')
-    before = (tmp_path / 'a.pth').read_bytes()
-    for out in ('a.pth', 'b.pth'):
-        with pytest.raises(SystemExit, match=r'^error: .* would be written over .*a\.pth'):
-            convert(monkeypatch, tmp_path / 'a.pth', tmp_path / out)
-    assert (tmp_path / 'a.pth').read_bytes() == before

@@ -231,6 +231,17 @@ def test_what_is_there_already_is_left_as_it_is(many, scene, monkeypatch, capsys
     assert '0 to predict' in capsys.readouterr().out
 
 
+def test_a_picture_that_is_missing_is_drawn_of_the_map_that_is_there(scene, monkeypatch, capsys):
+    predict(monkeypatch, scene)
+    before, picture = scene['out'].read_bytes(), scene['out'].with_suffix('.png')
+    time = scene['out'].stat().st_mtime_ns
+    for _ in range(2):
+        predict(monkeypatch, scene, '--skip-existing', '--picture', picture)
+        assert (scene['out'].read_bytes(), scene['out'].stat().st_mtime_ns) == (before, time)
+        assert cv2.imread(str(picture)) is not None
+    assert capsys.readouterr().out.count(f'{picture}\n') == 1
+
+
 @pytest.mark.parametrize('kind', ['single', 'folder', 'CSV'])
 def test_rasters_in_archives_are_predicted(scene, monkeypatch, kind):
     folder = scene['out'].parent

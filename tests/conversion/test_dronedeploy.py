@@ -123,12 +123,15 @@ def test_magenta_is_no_label_and_other_colours_are_counted(tmp_path):
     assert f'{sentence} (1, 2, 3) (7); they are no label' in str(report)
 
 
-def test_a_label_with_an_alpha_band_is_read_by_its_colours(tmp_path):
+def test_a_label_with_an_alpha_band_is_read_by_its_colours_where_it_shows_them(tmp_path):
     _, classes = scene(tmp_path / 'in', TRAIN)
     label = np.dstack([COLOURS[classes], np.full(SHAPE, 255, np.uint8)])
+    label[:3, :5, 3] = 0
     scene(tmp_path / 'in', TRAIN, label=label)
     report = convert(tmp_path / 'in', tmp_path / 'out')
-    assert report.pixels['train'].tolist() == [*np.bincount(classes.ravel()), 0]
+    hidden = np.bincount(classes[:3, :5].ravel(), minlength=6)
+    expected = [*(np.bincount(classes.ravel()) - hidden), 15]
+    assert report.pixels['train'].tolist() == expected
 
 
 def test_heights_that_are_none_are_nodata_and_tiles_without_any_are_left_out(tmp_path, monkeypatch):

@@ -28,11 +28,12 @@ from scenes.archives import (
 from scenes.limits import no_root
 from scenes.models import tiny_model
 from scenes.paths import ROOT
-from scenes.rasters import random_tile, write_raster
+from scenes.rasters import PALETTE, random_tile, read_raster, write_raster
 
 from mobanet_mmseg.conversion.isprs import convert
 from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.rasters.geotiff import TILE
+from mobanet_mmseg.rasters.windows import read_with_validity
 
 LOAD = [{'type': 'LoadMultimodalRaster'}, {'type': 'LoadRasterAnnotations'}]
 FORK = multiprocessing.get_context('fork')
@@ -228,17 +229,6 @@ def test_what_the_conversion_has_not_written_is_neither_replaced_nor_taken_for_i
     assert (out / 'img' / 'notes.txt').read_text() == 'mine'
 
 
-def test_a_source_that_is_the_output_by_a_link_is_refused(folders, tmp_path):
-    out = tmp_path / 'out'
-    convert('potsdam', folders, out)
-    shutil.copytree(folders, tmp_path / 'in')
-    optical = next((tmp_path / 'in').rglob('top_potsdam_2_10_RGB.tif'))
-    optical.unlink()
-    optical.hardlink_to(out / 'img' / '2_10.tif')
-    with pytest.raises(ValueError, match='img/2_10.tif would be written over .*_2_10_RGB.tif'):
-        convert('potsdam', tmp_path / 'in', out)
-
-
 def test_conversion_with_other_choices_that_is_killed_leaves_nothing_to_train(
     archive, converted, tmp_path, monkeypatch
 ):
@@ -371,6 +361,50 @@ def test_a_raster_that_does_not_fit_is_named(tmp_path, folder, pixels, sentence)
     said = failing(ValueError, 'potsdam', tmp_path / 'a.zip', tmp_path / 'out')
     assert sentence in said and f'a.zip/{folder}' in said
     assert not (tmp_path / 'out/train.txt').exists()
+
+
+def write_tile(root, optical, heights, colours, *, masks=(), **dsm):
+    """Write one tile of the archive; what of the rasters is named has a mask, 0 in a corner."""
+    names = ('top_potsdam_2_10_RGB', 'dsm_potsdam_02_10', 'top_potsdam_2_10_label_noBoundary')
+    mask = np.ones(optical.shape[:2], bool)
+    mask[:3, :7] = False
+    for kind, name, pixels in zip(
+        ('img', 'aux', 'label'), names, (optical, heights, colours), strict=True
+    ):
+        path = write_raster(root / f'{name}.tif', pixels, **(dsm if kind == 'aux' else {}))
+        if kind in masks:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, 'r+') as raster:
+                raster.write_mask(mask)
+    return mask
+
+
+def test_heights_come_in_the_unit_that_scale_and_offset_give_them(tmp_path):
+    optical, heights, labels = random_tile((20, 30))
+    stored = np.round(heights * 100 - 4000).astype(np.int16)
+    stored[4, 5] = -9999
+    write_tile(tmp_path / 'in', optical, stored, PALETTE[labels], nodata=-9999)
+    with rasterio.open(tmp_path / 'in/dsm_potsdam_02_10.tif', 'r+') as raster:
+        raster.scales, raster.offsets = (0.01,), (40.0,)
+    convert('potsdam', tmp_path / 'in', tmp_path / 'out')
+    found = read_raster(tmp_path / 'out/aux/2_10.tif')
+    assert np.argwhere(np.isnan(found)).tolist() == [[4, 5]]
+    found[4, 5] = heights[4, 5]
+    np.testing.assert_allclose(found, heights, atol=0.006)
+
+
+def test_what_masks_leave_out_is_left_out_of_the_tiles(tmp_path):
+    optical, heights, labels = random_tile((20, 30))
+    colours = PALETTE[labels]
+    kinds = ('img', 'aux', 'label')
+    mask = write_tile(tmp_path / 'in', optical, heights, colours, masks=kinds)
+    report = convert('potsdam', tmp_path / 'in', tmp_path / 'out')
+    for kind, bands in zip(kinds, ((1, 2, 3), (1,), (1,)), strict=True):
+        _, valid = read_with_validity(tmp_path / f'out/{kind}/2_10.tif', bands)
+        np.testing.assert_array_equal(valid, mask)
+    assert report.pixels['train'][-1] == 21
+    np.testing.assert_array_equal(read_raster(tmp_path / 'out/img/2_10.tif'), optical)
+    found = read_raster(tmp_path / 'out/aux/2_10.tif')
+    np.testing.assert_array_equal(found[mask], heights[mask])
 
 
 def test_heights_that_cannot_be_scaled_are_a_warning(tmp_path):

@@ -8,7 +8,6 @@ import rasterio
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
-from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_points
 from scenes.limits import no_root, short_disk
@@ -30,9 +29,9 @@ from scenes.toy import toy
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 from mobanet_mmseg.inference.reading import open_images
-from mobanet_mmseg.inference.trained import read_truth, reading_spec
+from mobanet_mmseg.inference.trained import open_truth, reading_spec
 from mobanet_mmseg.rasters.files import read_info
-from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
+from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
 
@@ -143,9 +142,7 @@ def test_a_warped_height_does_not_depend_on_the_tiles(tmp_path):
     dsm = heights(tmp_path, roofs, from_origin(x, y, 2.8, 2.8), crs='EPSG:3857', nodata=-9999)
     pair = RasterPair(str(rgb), dsm)
     grid, aux = read_info(rgb), read_info(dsm)
-    with WarpedRaster(
-        aux, grid, (1,), value_options(aux, grid, Resampling.bilinear, (1,))
-    ) as raster:
+    with warped_values(aux, grid, (1,)) as raster:
         expected = raster.read(Window(0, 0, 256, 256))[..., 0]
     assert np.nanstd(expected) > 3 and np.isnan(expected).any()
     for tile in (64, 250):
@@ -423,17 +420,6 @@ def test_files_that_are_missing_damaged_or_given_twice_are_refused(tmp_path):
     assert 'is a web page' in refused(tmp_path, RasterPair(rgb, dsm))
 
 
-def test_a_folder_around_the_input_or_with_something_else_is_refused(tmp_path):
-    pair = labelled(tmp_path)
-    with pytest.raises(ValueError, match='lies in .* which is written'):
-        convert(pair, tmp_path, SMALL)
-    (tmp_path / 'out').mkdir()
-    (tmp_path / 'out' / 'dataset.txt').touch()
-    for overwrite, said in ((False, 'give --overwrite'), (True, 'holds no earlier conversion')):
-        with pytest.raises(ValueError, match=said):
-            convert(pair, tmp_path / 'out', SMALL, overwrite=overwrite)
-
-
 @pytest.fixture
 def real(shared, tmp_path):
     """Copy real rasters into a folder of the test, as statistics are kept beside them."""
@@ -577,8 +563,8 @@ def test_prediction_reads_of_the_sources_the_bands_and_values_that_the_tiles_wer
             with open_images(image, bands[..., :2].astype(float), spec) as source:
                 np.testing.assert_array_equal(source.read(CORNER)[0][:3], pixels[:3])
     expected = np.array([1, 255, 1, 0])[codes]
-    np.testing.assert_array_equal(read_truth(config, rgb, label), expected)
-    truth = read_truth(config, tile, tmp_path / 'out/label' / tile.name)
+    np.testing.assert_array_equal(open_truth(config, rgb, label)(None), expected)
+    truth = open_truth(config, tile, tmp_path / 'out/label' / tile.name)(None)
     np.testing.assert_array_equal(truth, expected[:20, :20])
 
 
@@ -590,7 +576,7 @@ def test_prediction_reads_the_colours_of_the_label_that_was_converted(tmp_path):
     convert(RasterPair(rgb, heights(tmp_path), label, meanings), tmp_path / 'out', SMALL)
     config = Config.fromfile(tmp_path / 'out/dataset.py')
     expected = np.array([1, 0, 255])[codes]
-    np.testing.assert_array_equal(read_truth(config, rgb, label), expected)
+    np.testing.assert_array_equal(open_truth(config, rgb, label)(None), expected)
 
 
 def test_bands_of_one_file_are_both_rasters(tmp_path):

@@ -50,12 +50,3 @@ def test_a_model_of_the_optical_image_alone_is_refused_before_it_is_measured(tmp
     write_experiment(tmp_path, channel=0, **overrides)
     with pytest.raises(SystemExit, match=r"^error: modality='aux', but the model has none"):
         run(monkeypatch, tmp_path, TOOL)
-
-
-@pytest.mark.parametrize('name', ['config.py', 'model.pth'])
-def test_a_report_is_not_written_over_what_is_read(tmp_path, monkeypatch, name):
-    write_experiment(tmp_path, channel=0)
-    before = (tmp_path / name).read_bytes()
-    with pytest.raises(SystemExit, match=rf'^error: {name} would be written over .*{name}'):
-        run(monkeypatch, tmp_path, TOOL, '--out', name)
-    assert (tmp_path / name).read_bytes() == before

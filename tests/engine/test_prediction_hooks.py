@@ -11,8 +11,9 @@ from mmengine.structures import PixelData
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from scenes.prediction import ROTATED, UTM
-from scenes.rasters import write_raster
+from scenes.rasters import read_raster, write_raster
 from torch import nn
+from torch.utils.data import ConcatDataset
 
 from mobanet_mmseg.engine import prediction_hooks
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
@@ -82,14 +83,24 @@ def test_prediction_off_the_grid_of_its_image_is_refused(tmp_path, runner, raste
         hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(11, 13))])
 
 
-def test_two_images_of_one_name_are_refused(tmp_path, runner, raster):
+def test_images_of_one_name_get_maps_and_pictures_of_their_own(tmp_path, runner, raster):
     other = tmp_path / 'other' / raster.name
     other.parent.mkdir()
     other.write_bytes(raster.read_bytes())
-    hook = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': str(tmp_path / 'out')})
-    hook.after_test_iter(runner, 0, None, [sample(raster, torch.ones(37, 53))])
-    with pytest.raises(ValueError, match='would both be written'):
-        hook.after_test_iter(runner, 1, None, [sample(other, torch.ones(37, 53))])
+    both = ConcatDataset([Tiles(str(raster)), Tiles(str(other))])
+    both.get_data_info = lambda index: both.datasets[index].tile
+    runner.test_dataloader = SimpleNamespace(dataset=both)
+    out = str(tmp_path / 'out')
+    maps = HOOKS.build({'type': 'SavePredictionHook', 'out_dir': out})
+    for hook in (maps, drawing_hook(out_dir=out), drawing_hook()):
+        hook.before_test(runner)
+        for path, value in ((other, 1), (raster, 0)):  # as another process may come first
+            one = sample(path, torch.full((37, 53), value))
+            hook.after_test_iter(runner, 0, batch_of(torch.rand(4, 37, 53)), [one])
+    names = ['tile_1.png', 'tile_1.tif', 'tile_1_2.png', 'tile_1_2.tif']
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == names
+    assert (read_raster(tmp_path / 'out/tile_1_2.tif') == 1).all()
+    assert {name for name, _ in runner.visualizer.images} == {'tile_1', 'tile_1_2'}
 
 
 def test_dataset_without_colours_is_refused(tmp_path, runner, raster):

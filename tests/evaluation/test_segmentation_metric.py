@@ -170,6 +170,14 @@ def test_predictions_without_truth_are_written_and_not_measured(tmp_path):
         SegmentationMetric(format_only=True)
 
 
+def test_predictions_of_two_folders_that_have_one_name_are_kept_apart(tmp_path):
+    samples = [sample([[0, 1]], [[0, 1]]), sample([[1, 1]], [[0, 1]])]
+    samples[1]['img_path'] = 'other/tile.tif'
+    evaluate(SegmentationMetric(output_dir=str(tmp_path)), samples, ('road', 'house'))
+    assert mmcv.imread(tmp_path / 'tile.png', flag='unchanged').tolist() == [[0, 1]]
+    assert mmcv.imread(tmp_path / 'tile_2.png', flag='unchanged').tolist() == [[1, 1]]
+
+
 def test_predictions_are_not_written_over_the_labels_that_they_are_measured_by(tmp_path):
     one = sample([[0, 1]], [[0, 1]])
     one['seg_map_path'] = str(tmp_path / 'tile.png')

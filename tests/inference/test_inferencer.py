@@ -12,7 +12,7 @@ from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from rasterio.io import MemoryFile
-from rasterio.transform import Affine, from_origin
+from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from scenes.models import tiny_model
 from scenes.prediction import (
@@ -193,6 +193,18 @@ def test_without_an_auxiliary_image_only_rgb_is_predicted(scene, modality):
     with pytest.raises(ValueError, match='no auxiliary image .*: give one, or predict without'):
         model.predict_file(scene['rgb'], None, scene['out'])
     assert not scene['out'].exists()
+
+
+def test_a_model_that_knows_missing_heights_predicts_without_them_as_it_was_trained(tiny):
+    zeros = {'test_dataloader.dataset.missing_aux': 'zeros'}
+    options = {'device': 'cpu', 'cfg_options': zeros}
+    model = MultimodalInferencer(*tiny['model'], **options)
+    inputs = tiny['inputs'].clone()
+    inputs[:, 3] = (0 - MEAN[3]) / STD[3]  # 0 before it is normalised
+    logits = slide(model.model, inputs)
+    assert_labels(model(tiny['pair'][0]).labels, logits)
+    with pytest.raises(ValueError, match='no auxiliary image'):
+        MultimodalInferencer(*tiny['model'], **options, modality='aux')(tiny['pair'][0])
 
 
 def test_bfloat16_on_a_cpu_agrees_where_the_logits_are_far_apart(tiny):
@@ -550,9 +562,6 @@ def test_window_that_is_given_serves_a_model_of_whole_images_at_half_its_side():
     assert (tiling.window, tiling.stride) == ((15, 20), (8, 10))
 
 
-NORTH_UP = from_origin(368000, 5808000, 0.5, 0.5)
-
-
 def files_in(folder):
     return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
@@ -581,37 +590,6 @@ def test_label_map_worked_out_by_hand_is_written_on_the_grid_of_the_image(scene)
         assert written.tags()['CLASS_3'] == 'high'
 
 
-def test_probabilities_and_confidence_lie_beside_it_and_equal_softmax_by_hand(scene):
-    wanted = {'probabilities': True, 'confidence': True}
-    known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    shares = np.exp([0.8, 0.2, 0.2, 0.0])  # red, on the ground
-    folder = scene['out'].parent
-    with rasterio.open(folder / 'out_probabilities.tif') as written:
-        probabilities = written.read()
-        assert written.descriptions == ('red', 'green', 'blue', 'high')
-        assert written.scales == pytest.approx([1 / 254] * 4)
-        assert (written.crs, written.transform) == (UTM, ROTATED)
-    assert probabilities[:, 0, 0].tolist() == np.rint(254 * shares / shares.sum()).tolist()
-    labels = read_raster(scene['out'])
-    chosen = np.take_along_axis(probabilities, labels[None].astype(int), 0)[0]
-    assert np.array_equal(chosen, probabilities.max(axis=0))
-    assert np.array_equal(read_raster(folder / 'out_confidence.tif'), chosen)
-
-
-def test_pixels_without_optical_data_are_nodata_in_every_map(scene):
-    with rasterio.open(scene['rgb'], 'r+') as image:
-        image.nodata = 51
-        valid = (image.read() != 51).any(axis=0)  # one band with data is enough
-    assert 0 < valid.sum() < valid.size
-    wanted = {'probabilities': True, 'confidence': True}
-    counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], **wanted)
-    assert np.array_equal(read_raster(scene['out']), np.where(valid, scene['expected'], 255))
-    assert counts[255] == (~valid).sum()
-    for name in ('out_probabilities.tif', 'out_confidence.tif'):
-        void = read_raster(scene['out'].with_name(name)) == 255
-        assert (void.reshape(*valid.shape, -1) == ~valid[..., None]).all()
-
-
 def test_raster_without_any_data_gives_a_map_without_any(scene):
     with rasterio.open(scene['rgb'], 'r+') as image:
         image.nodata = 9
@@ -630,47 +608,6 @@ def test_every_pixel_of_any_size_is_predicted_once(scene, size):
     counts = known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=(10, 30))
     assert np.array_equal(read_raster(scene['out']), expected)
     assert counts.sum() == size[0] * size[1]
-
-
-@pytest.mark.parametrize('stride', [(1, 24), (5, 7), (16, 24)])
-@pytest.mark.parametrize('blend', ['none', 'gaussian', 'cosine'])
-def test_windows_and_blending_change_nothing_where_a_pixel_stands_alone(scene, stride, blend):
-    model = known(scene, stride=stride, blend=blend)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert np.array_equal(read_raster(scene['out']), scene['expected'])
-
-
-def test_heights_on_another_grid_are_warped_on_the_fly(scene):
-    """North-up at half the resolution: constant 5 x 5 blocks of heights stay what they are."""
-    rgb = np.full((40, 60, 3), 51, np.uint8)
-    heights = np.zeros((20, 30), np.float32)
-    heights[:, 15:] = 1
-    write_raster(scene['rgb'], rgb, crs=UTM, transform=NORTH_UP)
-    coarse = NORTH_UP @ Affine.scale(2)
-    write_raster(scene['aux'], heights, crs=UTM, transform=coarse)
-    known(scene).predict_file(scene['rgb'], scene['aux'], scene['out'])
-    labels = read_raster(scene['out'])
-    assert (labels[:, :29] == 0).all()
-    assert (labels[:, 31:] == 3).all()
-
-
-def test_fixed_range_scales_heights_in_their_own_unit(scene):
-    model = known(scene)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=(10, 1010))
-    assert not (read_raster(scene['out']) == 3).any()  # 30 m become 0.02, below everything
-
-
-def test_percentiles_clip_heights_as_in_training(scene):
-    with rasterio.open(scene['aux'], 'r+') as aux:
-        heights = aux.read(1)
-        heights[0, 0] = 1e6  # by its own range all else would be 0
-        aux.write(heights, 1)
-    model = known(scene)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'])
-    assert not (read_raster(scene['out'])[1:] == 3).any()
-    percentiles = ('percentile', 1, 99)
-    model.predict_file(scene['rgb'], scene['aux'], scene['out'], aux_range=percentiles)
-    assert np.array_equal(read_raster(scene['out'])[1:], scene['expected'][1:])
 
 
 def test_place_is_tried_before_anything_is_predicted(scene, monkeypatch):

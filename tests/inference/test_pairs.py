@@ -210,8 +210,8 @@ MISTAKES = {
     'file and folder': (('a.tif', 'dsm', 'o.tif'), 'a.tif and dsm are one file and several'),
     'rgb without aux': (
         ('rgb', 'few', 'o'),
-        r'4 of 5 optical rasters have no auxiliary one in few: rgb/2.tif, rgb/3.tif, rgb/4.tif '
-        r'\.\.\.; add'),
+        r'4 of 5 optical rasters have no auxiliary one in few: rgb/2.tif, rgb/3.tif, rgb/4.tif, '
+        'rgb/5.tif; add'),
     'two aux of one stem': (
         ('rgb', 'twice', 'o'), 'twice/1.png and twice/1.tif both stand for 1 in twice'),
     'two aux of one number': (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
@@ -160,23 +160,6 @@ def test_optical_pixels_that_are_no_numbers_become_zero_and_tell_validity(tmp_pa
     np.testing.assert_array_equal(valid, [[False, True, True], [False, True, True]])
     values = read_window(img, (3, 1), nodata_to_nan=True)
     np.testing.assert_array_equal(valid, np.isfinite(values).any(axis=-1))
-
-
-@pytest.mark.parametrize('kind', ['mask', 'alpha'])
-def test_masks_and_alpha_tell_validity(tmp_path, kind):
-    pixels, mask = random_tile(SHAPE)[0], np.ones(SHAPE, bool)
-    mask[3:30, 7:19] = False
-    if kind == 'alpha':
-        alpha = np.where(mask, 255, 0).astype(np.uint8)
-        pixels = np.dstack([pixels, alpha])
-        img = optical(tmp_path, pixels, photometric='rgb', alpha='yes')
-    else:
-        img = optical(tmp_path, pixels)
-        with rasterio.open(img, 'r+') as raster:
-            raster.write_mask(mask)
-    stack, valid = read_all(img, heights(tmp_path), 5, **FIXED)
-    np.testing.assert_array_equal(valid, mask)
-    np.testing.assert_array_equal(stack[:2], np.moveaxis(pixels[..., [2, 0]], -1, 0))
 
 
 def test_without_an_auxiliary_raster_its_channels_are_zero(tmp_path):
@@ -588,18 +571,6 @@ def test_the_optical_raster_alone_is_its_bands(tmp_path):
     np.testing.assert_array_equal(stack, np.moveaxis(random_tile(SHAPE)[0], -1, 0)[[2, 0]])
 
 
-def test_values_and_validity_come_from_one_read(tmp_path):
-    pixels = random_tile(SHAPE)[0]
-    img = optical(tmp_path, pixels, nodata=0)
-    values, valid = rasters.read_with_validity(img, (2, 3), (4, 5, 20, 30))
-    np.testing.assert_array_equal(values, read_window(img, (2, 3), (4, 5, 20, 30)))
-    np.testing.assert_array_equal(valid, (pixels[4:24, 5:35, 1:] != 0).any(-1))
-    with pytest.raises(ValueError, match='give one inside'):
-        rasters.read_with_validity(img, (1,), (30, 0, 8, 5))
-    with pytest.raises(ValueError, match='are asked for'):
-        rasters.read_with_validity(img, (4,), (0, 0, 8, 5))
-
-
 COUNTS = {'img_bands': (1, 2, 3), 'aux_bands': (1,)}
 
 
@@ -725,6 +696,32 @@ def test_open_raster_is_read_with_its_nodata_and_stays_open(tmp_path):
             np.testing.assert_array_equal(stack[:2], np.moveaxis(pixels[..., [2, 0]], -1, 0))
             assert np.argwhere(~valid).tolist() == []  # one band of two has data everywhere
             assert stack[2, 0, 2] == 0  # the second band's 7
+
+
+def test_an_open_raster_of_many_bands_is_masked_by_its_alpha_band(tmp_path):
+    """GDAL takes it for a mask of 2 or 4 bands alone."""
+    pixels = np.full((4, 5, 5), 100, np.uint16)
+    pixels[0, :2, 4] = 0
+    path = write_raster(tmp_path / 'a.tif', pixels)
+    with rasterio.open(path, 'r+') as raster:
+        raster.colorinterp = [*raster.colorinterp[:4], ColorInterp.alpha]
+    with MemoryFile(path.read_bytes()) as memory, memory.open() as dataset:
+        stack, valid = read_images(dataset, dataset, None, img_bands=(1, 2), aux_bands=(4,))
+    assert np.argwhere(~valid).tolist() == [[0, 0], [0, 1]]
+    assert stack[2].tolist() == [[0, 0, 100, 100, 100], *[[100] * 5] * 3]
+
+
+def test_bands_of_several_types_of_an_open_raster_are_read(tmp_path):
+    path = write_raster(tmp_path / 'a.tif', np.full((4, 5, 2), 7, np.uint8))
+    bands = ''.join(
+        f'<VRTRasterBand dataType="{kind}" band="{band}"><SimpleSource><SourceFilename>{path}'
+        f'</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>'
+        for band, kind in enumerate(('Byte', 'Float32'), 1)
+    )
+    text = f'<VRTDataset rasterXSize="5" rasterYSize="4">{bands}</VRTDataset>'
+    with rasterio.open(text) as dataset:
+        stack, _ = read_images(dataset, None, None, img_bands=(1, 2))
+    assert (stack[:2] == 7).all()
 
 
 def test_only_a_file_that_reads_the_same_stands_for_an_open_raster(tmp_path):

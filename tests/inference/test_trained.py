@@ -8,7 +8,7 @@ from scenes.prediction import DATASET, META, PALETTE
 from mobanet_mmseg.inference.trained import (
     _find_device,
     load_segmentor,
-    read_truth,
+    open_truth,
     reading_spec,
 )
 from mobanet_mmseg.modalities import AuxRange, StackSpec
@@ -63,7 +63,7 @@ def test_truth_is_not_guessed_where_joined_datasets_give_classes_other_values(sc
     config = joined({}, {'label_values': (4, 3, 2, 1)})
     assert reading_spec(config) == StackSpec((1, 2, 3), (1,), AuxRange('tile'))
     with pytest.raises(ValueError, match='do not agree on label_values'):
-        read_truth(config, scene['rgb'], scene['aux'])
+        open_truth(config, scene['rgb'], scene['aux'])(None)
 
 
 def test_archive_dataset_chooses_its_bands_itself():
@@ -92,10 +92,10 @@ def test_truth_is_read_from_colours_and_from_indices(scene, tmp_path):
         label.write(np.stack([scene['expected']] * 2))
     config = Config.fromfile(scene['config'])
     for name in ('colours', 'indices'):
-        truth = read_truth(config, scene['rgb'], tmp_path / f'{name}.tif')
+        truth = open_truth(config, scene['rgb'], tmp_path / f'{name}.tif')(None)
         assert np.array_equal(truth, scene['expected'])
     with pytest.raises(ValueError, match=r'two\.tif has 2 bands'):
-        read_truth(config, scene['rgb'], tmp_path / 'two.tif')
+        open_truth(config, scene['rgb'], tmp_path / 'two.tif')(None)
 
 
 def test_missing_checkpoint_is_named(scene, tmp_path):

@@ -18,7 +18,6 @@ from mobanet_mmseg.rasters.geotiff import (
     Layer,
     open_geotiffs,
     write_geotiff,
-    write_labels,
 )
 
 UTM = CRS.from_epsg(32633)
@@ -28,6 +27,10 @@ CLASSES = Classes(('road', 'house', 'tree'), [[255, 255, 255], [0, 0, 255], [0, 
 
 def grid_of(height=37, width=53, crs=UTM, transform=NORTH_UP):
     return RasterInfo('grid.tif', height, width, 1, ('uint8',), crs, transform, (None,))
+
+
+def write_labels(path, labels, grid, classes):
+    write_geotiff(Layer(path, classes=classes), grid, labels[None])
 
 
 def some_labels(height=37, width=53):
@@ -177,3 +180,17 @@ def test_rows_and_column_blocks_that_are_left_out_leave_no_file(tmp_path):
             for rows, column in writes:
                 file.write(rows, column)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_overviews_and_statistics_of_a_map_that_is_replaced_are_gone(tmp_path):
+    path = tmp_path / 'labels.tif'
+    write_labels(path, some_labels(600, 700), grid_of(600, 700), CLASSES)
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, 'r+') as raster:
+        raster.build_overviews([2])
+    (tmp_path / 'labels.tif.aux.xml').touch()
+    (tmp_path / 'other.tif.ovr').touch()
+    assert (tmp_path / 'labels.tif.ovr').exists()
+    write_labels(path, np.ones((600, 700), np.uint8), grid_of(600, 700), CLASSES)
+    assert sorted(item.name for item in tmp_path.iterdir()) == ['labels.tif', 'other.tif.ovr']
+    with rasterio.open(path) as raster:
+        assert (raster.read(1, out_shape=(300, 350)) == 1).all()

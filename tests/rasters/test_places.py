@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
-from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from scenes.rasters import write_raster
@@ -10,7 +9,7 @@ from scenes.rasters import write_raster
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.geotiff import Layer, open_geotiffs, write_geotiff
 from mobanet_mmseg.rasters.grids import check_place, lies_on, on_one_grid
-from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
+from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.tiling.windows import Window
 
 SHAPE = (20, 30)
@@ -50,8 +49,7 @@ def test_points_on_a_straight_grid_say_where_a_raster_lies(tmp_path):
         with pytest.raises(ValueError, match='lies 7 pixels beside'):
             check_place(*pair)
     assert lies_on(moved, plain)
-    options = value_options(moved, plain, Resampling.bilinear, (1,))
-    with WarpedRaster(moved, plain, (1,), options) as warped:
+    with warped_values(moved, plain, (1,)) as warped:
         values = warped.read(Window(0, 0, *SHAPE))[..., 0]
     np.testing.assert_array_equal(values[:, 7:], PIXELS[:, :-7])
     assert np.isnan(values[:, :7]).all()

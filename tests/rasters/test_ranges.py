@@ -108,6 +108,15 @@ def test_a_corrupt_file_is_computed_again(tmp_path, computed, content):
     assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS] and len(computed) == 1
 
 
+def test_a_folder_in_the_place_of_the_statistics_is_named(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(ranges, 'print_log', lambda text, **_: said.append(text))
+    (tmp_path / 'aux_statistics.json').mkdir()
+    path = write_raster(tmp_path / 'a.tif', HEIGHTS, nodata=-9999)
+    assert aux_ranges([path], (1,), 'tile') == [OF_HEIGHTS]
+    assert len(said) == 1 and 'aux_statistics.json could not be written (it is a folder)' in said[0]
+
+
 def test_a_folder_that_cannot_be_written_warns_once_and_goes_on(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(ranges, 'print_log', lambda text, **_: said.append(text))
@@ -120,6 +129,8 @@ def test_a_folder_that_cannot_be_written_warns_once_and_goes_on(tmp_path, monkey
     assert aux_ranges(paths[:1], (1,), 'tile')[0].low == (31.5,)
     assert aux_ranges(paths[1:], (1,), 'tile')[0].high == (120.5,)
     assert len(said) == 1 and 'No space left on device' in said[0] and str(tmp_path) in said[0]
+    assert said[0].endswith('Until then the ranges of the auxiliary rasters are computed again '
+                            'in each run.')  # fmt: skip
     assert sorted(p.name for p in tmp_path.iterdir()) == ['1.tif', '2.tif']
 
 

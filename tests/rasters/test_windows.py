@@ -15,7 +15,7 @@ from mobanet_mmseg.rasters import windows
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
-from mobanet_mmseg.rasters.warping import WarpedRaster, value_options
+from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.rasters.windows import (
     chunks,
     read_mask,
@@ -139,8 +139,7 @@ def valid_of(path, bands=(1,)):
     np.testing.assert_array_equal(np.isfinite(as_nan).any(-1), valid)
     grid = read_info(path)
     for resampling in (Resampling.nearest, Resampling.bilinear):
-        options = value_options(grid, grid, resampling, bands)
-        with WarpedRaster(grid, grid, bands, options) as warped:
+        with warped_values(grid, grid, bands, resampling) as warped:
             np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4)), as_nan)
     return valid
 
@@ -434,8 +433,7 @@ def test_auxiliary_values_are_in_the_unit_that_the_file_states(tmp_path):
         found = read_window(path, bands, measured=True)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, expected)
-        options = value_options(grid, grid, Resampling.bilinear, bands)
-        with WarpedRaster(grid, grid, bands, options) as warped:
+        with warped_values(grid, grid, bands) as warped:
             np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4)), expected)
     np.testing.assert_array_equal(
         read_window(path, (1,))[0, :, 0], [5, 10, 15, 20]
@@ -487,8 +485,7 @@ def test_each_band_has_its_own_type_and_nodata_warped_too(tmp_path, bands, resam
     np.testing.assert_array_equal(read_window(path, numbers, measured=True), expected)
     grid = read_info(path)
     for asked in (numbers, numbers[::-1], numbers[-1:]):
-        options = value_options(grid, grid, resampling, asked)
-        with WarpedRaster(grid, grid, asked, options) as warped:
+        with warped_values(grid, grid, asked, resampling) as warped:
             found = warped.read(Window(0, 0, 3, 4))
         np.testing.assert_array_equal(found, expected[..., [band - 1 for band in asked]])
 
@@ -498,8 +495,7 @@ def test_a_real_band_beside_complex_ones_is_read(tmp_path):
     path = stacked_vrt(tmp_path / 'slc.vrt', [('Float32', None), ('CFloat32', None)], source)
     np.testing.assert_array_equal(read_window(path, (1,), measured=True)[..., 0], VALUES)
     grid = read_info(path)
-    options = value_options(grid, grid, Resampling.bilinear, (1,))
-    with WarpedRaster(grid, grid, (1,), options) as warped:
+    with warped_values(grid, grid, (1,)) as warped:
         np.testing.assert_array_equal(warped.read(Window(0, 0, 3, 4))[..., 0], VALUES)
     with pytest.raises(ValueError, match=r'slc\.vrt holds complex64 numbers'):
         read_window(path, (1, 2))

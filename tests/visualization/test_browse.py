@@ -75,15 +75,6 @@ def test_the_auxiliary_image_is_drawn_as_its_dataset_says(data):
     assert drawn[0] != drawn[1]
 
 
-def test_a_picture_is_not_drawn_over_a_raster_of_the_data_set(data):
-    config = tiles_config(data)
-    (path,) = browse(config, data / 'out', num=1, split='val')
-    path.unlink()
-    path.hardlink_to(data / 'rgb' / 'b.tif')
-    with pytest.raises(ValueError, match=r'000_b\.png would be written over .*rgb/b\.tif'):
-        browse(config, data / 'out', num=1, split='val')
-
-
 def test_a_stock_preprocessor_and_tiles_without_labels_are_drawn(data, drawn):
     config = tiles_config(data, data_prefix={'img_path': 'rgb', 'aux_path': 'dsm'})
     config.model.data_preprocessor = {

@@ -14,6 +14,7 @@ from mobanet_mmseg.visualization.pictures import (
     sample_name,
     save_picture,
 )
+from mobanet_mmseg.writing import Stems
 
 WRONG_COLOUR = WRONG_COLOURS[0]
 CLASSES = Classes(('road', 'house', 'tree'), [[255, 255, 255], [0, 0, 255], [0, 255, 0]])
@@ -156,6 +157,6 @@ def test_place_that_cannot_be_a_folder_is_named(tmp_path):
 
 def test_a_sample_is_named_by_its_raster_and_the_corner_of_its_window():
     sample = SegDataSample(metainfo={'img_path': 'data/rgb/tile_1.tif'})
-    assert sample_name(sample) == 'tile_1'
+    assert sample_name(sample, Stems()) == 'tile_1'
     sample.set_metainfo({'window': (20, 30, 11, 13)})
-    assert sample_name(sample) == 'tile_1_20_30'
+    assert sample_name(sample, Stems()) == 'tile_1_20_30'
