@@ -1,3 +1,4 @@
+from mobanet_mmseg.models import compared
 from mobanet_mmseg.models.authors import ReleasedFCNHead, ReleasedUPerHead
 from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
@@ -30,4 +31,5 @@ __all__ = [
     'SymmetryTTAModel',
     'TiledEncoderDecoder',
     'TwoStream',
+    'compared',
 ]

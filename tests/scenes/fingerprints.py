@@ -55,8 +55,8 @@ def fill(network: nn.Module) -> nn.Module:
     network.double().eval()
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            index = torch.arange(parameter.numel(), dtype=torch.float64)
-            wave = torch.sin(0.7 * index + 0.1).view_as(parameter)
+            wave = torch.arange(parameter.numel(), dtype=torch.float64)
+            wave = wave.mul_(0.7).add_(0.1).sin_().view_as(parameter)
             if name == 'weight' and isinstance(module, NORMS):
                 parameter.copy_(1 + 0.1 * wave)
             elif name == 'weight' and isinstance(module, _ConvNd | nn.Linear):

@@ -15,6 +15,9 @@ def toy(config: Config) -> ConfigDict:
     model = deepcopy(config.model)
     model.pop('pretrained', None)
     widths = shrink_backbone(model.backbone)
+    if model.decode_head.type == 'MAResUNetHead':  # queries of one channel would learn nothing
+        model.backbone.base_channels = 2 * WIDTH
+        widths = [2 * width for width in widths]
     necks = model.get('neck') or []
     for neck in necks if isinstance(necks, list) else [necks]:
         widths = shrink_neck(neck, widths)
@@ -33,11 +36,19 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
     kind = backbone.type
     backbone.pop('init_cfg', None)
     if kind == 'TwoStream':
+        (backbone.get('aux') or {}).pop('init_cfg', None)
         return shrink_backbone(backbone.backbone)
+    if kind == 'ABCNet':
+        backbone.update(channels=2 * WIDTH, spatial_channels=4)
+        backbone.context_channels = shrink_backbone(backbone.backbone)[1:]
+        return [4 * WIDTH, 2 * WIDTH, 2 * WIDTH]
+    if kind == 'SixLevelResNet':
+        backbone.update(depth=18, base_channels=WIDTH, stem_channels=WIDTH)
+        return [WIDTH, *(WIDTH * 2**stage for stage in (0, 1, 2, 3, 3))]
     if kind.startswith('ResNet'):
         backbone.update(depth=18, base_channels=WIDTH, stem_channels=WIDTH)
         return [WIDTH * 2**stage for stage in backbone.out_indices]
-    if kind == 'SwinTransformer':
+    if kind in ('SwinTransformer', 'DCSwin'):
         backbone.update(
             embed_dims=WIDTH, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=3
         )
