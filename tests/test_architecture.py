@@ -19,6 +19,7 @@ FLOORS = (
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},
+    {'experiments'},
 )
 
 
@@ -62,6 +63,8 @@ def test_imports_point_down(path):
         ('rasters', 'from mobanet_mmseg.datasets.isprs import Source', {'datasets'}),
         ('rasters', 'from mobanet_mmseg import datasets', {'datasets'}),
         ('rasters', 'import mobanet_mmseg.models.mcrm', {'models'}),
+        ('engine', 'from mobanet_mmseg.experiments.runs import Run', {'experiments'}),
+        ('experiments', 'from mobanet_mmseg.engine.runner import SafeRunner', set()),
         ('checks', 'def f():\n    from mobanet_mmseg.inference import pairs', {'inference'}),
         ('tiling', 'from ..models import mcrm', {'relative'}),
         ('engine', 'from tools.train import main', {'tools'}),

@@ -120,18 +120,9 @@ class SegmentationMetric(BaseMetric):
                 f'No labelled pixel in {len(results)} samples: every label is ignore_index='
                 f'{self.ignore_index}; check the label folder and its colours.'
             )
-        scores = class_scores(matrix)
-        counted = np.array([name not in self.excluded_classes for name in classes])
-        metrics = {
-            'OA': _percent(np.trace(matrix) / matrix.sum()),
-            'mF1': _percent(_mean(scores['F1'][counted])),
-            'mIoU': _percent(_mean(scores['IoU'][counted])),
-            'mIoU_all': _percent(_mean(scores['IoU'])),
-        }
-        for score in ('F1', 'IoU'):
-            values = zip(classes, scores[score], strict=True)
-            metrics.update({f'{score}.{name}': _percent(value) for name, value in values})
-        self._log(classes, scores, metrics)
+        found = percentages(matrix, classes, self.excluded_classes)
+        metrics = {name: round(value, 2) for name, value in found.items()}
+        self._log(classes, class_scores(matrix), metrics)
         return metrics
 
     def _count(self, sample: dict[str, Any]) -> Tensor:
@@ -244,13 +235,13 @@ def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
     """Compute each class's scores, as fractions.
 
     Args:
-        matrix: (K, K) pixel counts, truth down, prediction across.
+        matrix: (..., K, K) pixel counts, truth down, prediction across.
 
     Returns:
-        ``F1``, ``IoU``, ``Precision`` and ``Recall``, (K,) each; nan where nothing is divided.
+        ``F1``, ``IoU``, ``Precision`` and ``Recall``, (..., K) each; nan where nothing is divided.
     """
-    right = np.diag(matrix).astype(np.float64)
-    predicted, true = matrix.sum(axis=0), matrix.sum(axis=1)
+    right = np.diagonal(matrix, axis1=-2, axis2=-1).astype(np.float64)
+    predicted, true = matrix.sum(axis=-2), matrix.sum(axis=-1)
     with np.errstate(invalid='ignore'):  # 0 / 0 is the nan of an absent class
         return {
             'F1': 2 * right / (predicted + true),
@@ -260,10 +251,54 @@ def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
         }
 
 
-def _mean(values: np.ndarray) -> float:
-    """Average the classes that are there; nan if none is."""
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else float('nan')
+def mean_scores(matrix: np.ndarray, counted: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the scores of all classes together, as fractions.
+
+    Args:
+        matrix: (..., K, K) pixel counts, truth down, prediction across.
+        counted: (K,) bool, the classes that ``mF1`` and ``mIoU`` average.
+
+    Returns:
+        ``OA``, ``mF1``, ``mIoU`` and ``mIoU_all``, (...) each; nan where there is nothing.
+    """
+    scores = class_scores(matrix)
+    with np.errstate(invalid='ignore'):
+        accuracy = np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1))
+    return {
+        'OA': accuracy,
+        'mF1': _mean(scores['F1'][..., counted]),
+        'mIoU': _mean(scores['IoU'][..., counted]),
+        'mIoU_all': _mean(scores['IoU']),
+    }
+
+
+def percentages(
+    matrix: np.ndarray, classes: Sequence[str], excluded_classes: Sequence[str] = ()
+) -> dict[str, float]:
+    """Give the scores of a confusion matrix by the names that a metric reports them under.
+
+    Args:
+        matrix: (K, K) pixel counts, truth down, prediction across.
+        classes: Name of each class.
+        excluded_classes: Names that the class means leave out.
+
+    Returns:
+        The values of :class:`SegmentationMetric`, not rounded.
+    """
+    counted = np.array([name not in excluded_classes for name in classes])
+    found = {name: 100 * float(value) for name, value in mean_scores(matrix, counted).items()}
+    scores = class_scores(matrix)
+    for score in ('F1', 'IoU'):
+        values = zip(classes, scores[score], strict=True)
+        found |= {f'{score}.{name}': 100 * float(value) for name, value in values}
+    return found
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Average the classes that are there along the last axis; nan if none is."""
+    present = ~np.isnan(values)
+    with np.errstate(invalid='ignore'):
+        return np.where(present, values, 0).sum(axis=-1) / present.sum(axis=-1)
 
 
 def _percent(fraction: float) -> float:
