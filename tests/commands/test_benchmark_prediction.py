@@ -3,14 +3,25 @@
 import re
 
 import pytest
-from scenes.commands import run
-from scenes.paths import ROOT
+from scenes.commands import run_tool
 
 pytestmark = pytest.mark.slow
 
-TOOL = ROOT / 'tools' / 'analysis_tools' / 'benchmark_prediction.py'
 SLIDE = ['--window', 64, '--stride', 32, '--size', 96, '--repeats', 1]
 SCALING = ['--window', 64, '--stride', 32, '--repeats', 1, '--megapixels', 0.01, 0.02]
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run sections of the benchmark; gives what is printed."""
+
+    def benchmark(section, *options):
+        run_tool(
+            monkeypatch, 'analysis_tools/benchmark_prediction.py', '--sections', section, *options
+        )
+        return capfd.readouterr().out
+
+    return benchmark
 
 
 def rows(output):
@@ -23,8 +34,8 @@ def numbers(row):
     return [float(cell) for cell in row[1:]]
 
 
-def test_slide_compares_three_ways(tmp_path):
-    output = run(TOOL, '--sections', 'slide', *SLIDE, cwd=tmp_path)
+def test_slide_compares_three_ways(run):
+    output = run('slide', *SLIDE)
     assert 'cores' in output and 'torch 2' in output
     table = rows(output)
     assert [row[0] for row in table] == ['ours', 'the network alone', "MMSeg's slide_inference"]
@@ -32,12 +43,12 @@ def test_slide_compares_three_ways(tmp_path):
     assert numbers(table[1])[1::2] == [1, 1]
     gap = re.search(r"difference from MMSeg's logits.*: (\S+)", output)[1]
     assert float(gap) < 1e-5
-    output = run(TOOL, '--sections', 'slide', *SLIDE, '--mmseg-windows', 2, cwd=tmp_path)
+    output = run('slide', *SLIDE, '--mmseg-windows', 2)
     assert "MMSeg's is extrapolated from 2 windows of 4" in output
 
 
-def test_scaling_measures_files_with_and_without_overlap(tmp_path):
-    table = rows(run(TOOL, '--sections', 'scaling', *SCALING, cwd=tmp_path))
+def test_scaling_measures_files_with_and_without_overlap(run):
+    table = rows(run('scaling', *SCALING))
     assert [row[:2] for row in table] == [
         ['64', '102 x 102'],
         ['64', '145 x 145'],
@@ -48,8 +59,8 @@ def test_scaling_measures_files_with_and_without_overlap(tmp_path):
     assert [row[-1] for row in table[::2]] == ['1.000', '1.000']
 
 
-def test_memory_is_that_of_the_command(tmp_path):
-    table = rows(run(TOOL, '--sections', 'memory', '--sides', 300, 600, cwd=tmp_path))
+def test_memory_is_that_of_the_command(run):
+    table = rows(run('memory', '--sides', 300, 600))
     assert [row[0] for row in table] == ['300 x 300', '600 x 600']
     assert all(100 < float(row[1].removesuffix(' MB')) < 10000 for row in table)
     assert float(table[1][2]) > 0.5
