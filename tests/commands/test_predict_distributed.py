@@ -1,6 +1,7 @@
 """The command of prediction in several processes, started by torchrun."""
 
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -24,8 +25,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def launch(paths: dict, *options, processes: int = 3, **variables: str):
-    """Run tools/predict.py in some processes; give its exit code, output and errors."""
+def launch(paths: dict, *options, **variables: str):
+    """Run tools/predict.py in two processes; give its exit code, output and errors."""
     folder = paths['config'].parent
     (folder / 'driver.py').write_text(DRIVER)
     environment = {
@@ -36,7 +37,7 @@ def launch(paths: dict, *options, processes: int = 3, **variables: str):
         **variables,
     }
     command = (sys.executable, '-m', 'torch.distributed.run', '--standalone')
-    command += (f'--nproc_per_node={processes}', folder / 'driver.py')
+    command += ('--nproc_per_node=2', folder / 'driver.py')
     command += (paths['config'], paths['checkpoint'], '--launcher', 'pytorch', *options)
     command += ('--cfg-options', 'model.type=SmoothedChannel')
     with subprocess.Popen(
@@ -53,6 +54,32 @@ def launch(paths: dict, *options, processes: int = 3, **variables: str):
             os.killpg(launched.pid, signal.SIGKILL)
             raise
     return launched.returncode, out, errors
+
+
+@pytest.fixture
+def in_threads(noise, threads, monkeypatch, capsys):
+    """Run tools/predict.py in threads in the place of processes."""
+
+    def predict(count, *options):
+        tool = runpy.run_path(str(ROOT / 'tools' / 'predict.py'), run_name='predict')['main']
+        many = threads(count)
+        monkeypatch.setitem(tool.__globals__, 'get_world_size', lambda: count)
+        monkeypatch.setitem(tool.__globals__, 'is_main_process', lambda: many.rank() == 0)
+        monkeypatch.setenv('LOCAL_RANK', '0')
+        argv = ['predict.py', noise['config'], noise['checkpoint'], *options, '--device', 'cpu']
+        argv += ['--cfg-options', 'model.type=SmoothedChannel']
+        monkeypatch.setattr(sys, 'argv', [*map(str, argv)])
+
+        def code() -> int:
+            try:
+                tool()
+            except SystemExit as end:
+                return end.code
+            return 0
+
+        return many.run(code), *capsys.readouterr()
+
+    return predict
 
 
 @pytest.mark.parametrize(
@@ -106,18 +133,16 @@ def test_torchrun_predicts_one_raster_in_strips(noise, tmp_path):
     assert not hidden_in(tmp_path)
 
 
-@pytest.mark.slow
-def test_torchrun_shares_a_list_and_tells_of_a_damaged_raster_once(noise, tmp_path):
-    for kind in ('rgb', 'aux', 'one'):
+def test_processes_share_a_list_and_tell_of_a_damaged_raster_once(noise, tmp_path, in_threads):
+    for kind in ('rgb', 'aux'):
         (tmp_path / f'{kind}s').mkdir()
     heights = {'a': 150, 'b': 37, 'c': 16, 'd': 300}
     for name, height in heights.items():
         write_noise(tmp_path / 'rgbs' / f'{name}.tif', tmp_path / 'auxs' / f'{name}.tif', height)
     damage(tmp_path / 'rgbs' / 'd.tif')
-    folders = (noise, '--rgb', tmp_path / 'rgbs', '--aux', tmp_path / 'auxs')
-    folders += ('--probabilities', '--confidence', '--out', tmp_path / 'many')
-    code, out, errors = launch(*folders)
-    assert code == 1
+    folders = ('--rgb', tmp_path / 'rgbs', '--aux', tmp_path / 'auxs', '--out', tmp_path / 'many')
+    codes, out, errors = in_threads(3, *folders, '--probabilities', '--confidence')
+    assert codes == [1, 1, 1]
     assert errors.count('error: ') == 1
     assert errors.count('d.tif is damaged at') == 1
     assert out.count(' pixels\n') == 3
@@ -137,18 +162,18 @@ def damage(path: Path) -> None:
         file.write(b'\xff' * 200)
 
 
-@pytest.mark.slow
-def test_damage_in_the_last_strips_ends_all_processes_with_one_sentence(noise, tmp_path):
+def test_damage_in_the_last_strips_ends_all_processes_with_one_sentence(
+    noise, tmp_path, in_threads
+):
     write_noise(noise['rgb'], noise['aux'], 400)
     damage(noise['rgb'])
-    before = {*tmp_path.iterdir(), tmp_path / 'driver.py'}
-    code, out, errors = launch(
-        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif'),
-    )
-    assert code == 1
+    before = set(tmp_path.iterdir())
+    files = ('--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif')
+    codes, out, errors = in_threads(3, *files)
+    assert codes == [1, 1, 1]
     assert errors.count('error: ') == 1
     assert errors.count('rgb.tif is damaged at') == 1
-    assert 'tools/predict.py", line' not in errors
+    assert 'Traceback' not in errors
     assert ' pixels\n' not in out
     assert set(tmp_path.iterdir()) == before
 

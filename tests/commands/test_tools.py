@@ -1,7 +1,9 @@
-"""The commands as a user types them, on real files, each in a process of its own."""
+"""The commands as a user types them, on real files; in a process of its own where that matters."""
 
 import json
+import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import mmseg
@@ -11,7 +13,7 @@ import rasterio
 import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
-from scenes.commands import run
+from scenes.commands import run, run_tool
 from scenes.paths import ROOT
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
@@ -35,8 +37,9 @@ train_cfg = dict(max_epochs=1)
 def city(tmp_path_factory):
     """A synthetic archive of three small tiles, the second with a DSM a column short."""
     root = tmp_path_factory.mktemp('city')
-    tool = ROOT / 'tools' / 'make_synthetic_isprs.py'
-    run(tool, root, '--size', 288, '--gsd', 0.2, '--train', 2, '--test', 1, cwd=root)
+    options = ('--size', 288, '--gsd', 0.2, '--train', 2, '--test', 1)
+    with pytest.MonkeyPatch.context() as patch:
+        run_tool(patch, 'make_synthetic_isprs.py', root, *options)
     return root
 
 
@@ -46,12 +49,10 @@ def trained(city, tmp_path_factory):
     folder = tmp_path_factory.mktemp('trained')
     base = str(ROOT / 'configs' / 'mobanet' / 'demo.py')
     (folder / 'config.py').write_text(DEMO.format(base=base, data=str(city)))
-    log = run(
-        *(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work'),
-        *('--cfg-options', 'default_hooks.visualization.draw=True'),
-        cwd=folder,
-    )
-    (folder / 'train.log').write_text(log)
+    drawn = ('--cfg-options', 'default_hooks.visualization.draw=True')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_tool(patch, 'train.py', 'config.py', '--work-dir', 'work', *drawn)
     return folder
 
 
@@ -61,8 +62,14 @@ def metrics(work_dir: Path) -> dict:
     return json.loads(newest.read_text())
 
 
+def log_of(work_dir: Path) -> str:
+    """The newest log of a work folder."""
+    newest = max(work_dir.glob('*/*.log'), key=lambda path: path.stat().st_mtime)
+    return newest.read_text()
+
+
 def test_training_prints_its_parameters_and_the_metric_table(trained):
-    log = (trained / 'train.log').read_text()
+    log = log_of(trained / 'work')
     assert 'Trainable parameters: ' in log
     assert '(not in mF1, mIoU)' in log
     assert 'mIoU_all' in log
@@ -75,27 +82,16 @@ def test_training_draws_its_validation_where_told_so(trained):
     assert picture.read_bytes().startswith(b'\x89PNG')
 
 
-def test_training_resumes_where_it_stopped(trained):
-    shutil.copytree(trained / 'work', trained / 'resumed')
-    log = run(
-        *(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'resumed', '--resume'),
-        *('--cfg-options', 'train_cfg.max_epochs=2'),
-        cwd=trained,
-    )
-    assert 'resumed epoch: 1, iter: 2' in log
-    assert 'Epoch(train) [1]' not in log
-    assert (trained / 'resumed' / 'epoch_2.pth').exists()
-
-
 @pytest.mark.parametrize('options', [(), ('--tta', 'd4')], ids=['plain', 'tta'])
-def test_test_writes_metrics_label_maps_and_pictures(trained, city, options):
+def test_test_writes_metrics_label_maps_and_pictures_and_predict_the_same_map(
+    trained, city, monkeypatch, capsys, options
+):
     out = trained / f'out{len(options)}'
-    log = run(
-        *(ROOT / 'tools' / 'test.py', 'config.py', 'work/epoch_1.pth', '--work-dir', out),
-        *('--out', out / 'maps', '--show-dir', out / 'pictures', *options),
-        cwd=trained,
-    )
-    assert 'mF1' in log
+    monkeypatch.chdir(trained)
+    model = ('config.py', 'work/epoch_1.pth')
+    written = ('--out', out / 'maps', '--show-dir', out / 'pictures')
+    run_tool(monkeypatch, 'test.py', *model, '--work-dir', out, *written, *options)
+    assert 'mF1' in log_of(out)
     found = metrics(out)
     assert 0 <= found['mIoU'] <= 100
     with (
@@ -118,31 +114,19 @@ def test_test_writes_metrics_label_maps_and_pictures(trained, city, options):
     )
     assert found['OA'] == pytest.approx(100 * right / valid.sum(), abs=0.01)
     assert len(list((out / 'pictures').glob('*.png'))) == 1
-
-
-@pytest.mark.parametrize('options', [(), ('--tta', 'd4')], ids=['plain', 'tta'])
-def test_predict_writes_what_test_predicts(trained, city, options):
-    run(
-        *(ROOT / 'tools' / 'test.py', 'config.py', 'work/epoch_1.pth'),
-        *('--work-dir', 'again', '--out', 'again/maps', *options),
-        cwd=trained,
-    )
-    log = run(
-        *(ROOT / 'tools' / 'predict.py', 'config.py', 'work/epoch_1.pth'),
+    capsys.readouterr()
+    run_tool(
+        *(monkeypatch, 'predict.py', *model),
         *('--rgb', city / '2_Ortho_RGB' / 'top_potsdam_2_13_RGB.tif'),
         *('--aux', city / '1_DSM' / 'dsm_potsdam_02_13.tif'),
         *('--label', city / '5_Labels_all' / 'top_potsdam_2_13_label.tif'),
-        *('--out', 'map.tif', '--picture', 'map.png', '--device', 'cpu', *options),
-        cwd=trained,
+        *('--out', out / 'map.tif', '--picture', out / 'map.png', '--device', 'cpu', *options),
     )
-    assert 'map.png' in log
-    with (
-        rasterio.open(trained / 'map.tif') as ours,
-        rasterio.open(trained / 'again' / 'maps' / 'top_potsdam_2_13_RGB.tif') as tested,
-    ):
-        np.testing.assert_array_equal(ours.read(1), tested.read(1))
+    assert 'map.png' in capsys.readouterr().out
+    with rasterio.open(out / 'map.tif') as ours:
+        np.testing.assert_array_equal(ours.read(1), predicted)
         assert ours.colormap(1)[1] == (0, 0, 255, 255)
-    assert (trained / 'map.png').read_bytes().startswith(b'\x89PNG')
+    assert (out / 'map.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_predict_of_a_missing_raster_is_one_sentence(trained):
@@ -195,32 +179,35 @@ def test_two_processes_train_without_unused_parameters(trained):
     assert (trained / 'two' / 'epoch_1.pth').exists()
 
 
-def test_full_size_model_trains_resumes_and_tests(city, tmp_path):
+def test_full_size_model_trains_resumes_and_tests(city, tmp_path, monkeypatch):
     """potsdam_dinov2_b.py itself, its weights a random file in mmpretrain's format."""
     config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
     vit = dict(Config.fromfile(config).model.backbone.encoder, init_cfg=None)
     tensors = MODELS.build(vit).vit.state_dict()
     state = {f'backbone.{name}': value for name, value in tensors.items()}
     torch.save({'state_dict': state}, tmp_path / 'vit.pth')
-    options = ['train_dataloader.batch_size=2', 'train_dataloader.sampler.num_samples=4']
-    options += ['model.backbone.encoder.init_cfg.checkpoint=vit.pth']
+    options = ['train_dataloader.batch_size=2', 'train_dataloader.sampler.num_samples=2']
+    options += ['train_cfg.val_begin=3', 'model.backbone.encoder.init_cfg.checkpoint=vit.pth']
     options += ['model.test_cfg.stride=(256,256)', 'default_hooks.checkpoint.interval=1']
     for split, tiles in (('train', '[2_10,2_11]'), ('val', '[2_13]'), ('test', '[2_13]')):
         loader = f'{split}_dataloader'
         options += [f'{loader}.dataset.data_root={city}', f'{loader}.dataset.tiles={tiles}']
         options += [f'{loader}.num_workers=0', f'{loader}.persistent_workers=False']
-    train = (ROOT / 'tools' / 'train.py', config, '--work-dir', 'work')
-    log = run(*train, '--cfg-options', *options, 'train_cfg.max_epochs=1', cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    train = (monkeypatch, 'train.py', config, '--work-dir', 'work')
+    run_tool(*train, '--cfg-options', *options, 'train_cfg.max_epochs=1')
+    log = log_of(tmp_path / 'work')
     assert 'Trainable parameters: 6,182,530 (6.18 M of 92.8 M)' in log
     trained = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
     for name, value in state.items():
         name = name.removeprefix('backbone.')
         assert torch.equal(trained[f'backbone.encoder.vit.{name}'], value), name
-    resumed = (*options, 'train_cfg.max_epochs=2')
-    log = run(*train, '--resume', '--cfg-options', *resumed, cwd=tmp_path)
-    assert 'resumed epoch: 1, iter: 2' in log
-    test = (ROOT / 'tools' / 'test.py', config, 'work/epoch_2.pth', '--work-dir', 'test')
-    run(*test, '--cfg-options', *options, cwd=tmp_path)
+    run_tool(*train, '--resume', '--cfg-options', *options, 'train_cfg.max_epochs=2')
+    log = log_of(tmp_path / 'work')
+    assert 'resumed epoch: 1, iter: 1' in log
+    assert 'Epoch(train) [1]' not in log
+    test = (config, 'work/epoch_2.pth', '--work-dir', 'test')
+    run_tool(monkeypatch, 'test.py', *test, '--cfg-options', *options)
     assert 0 <= metrics(tmp_path / 'test')['mIoU_all'] <= 100
 
 
@@ -246,18 +233,20 @@ default_hooks = dict(checkpoint=dict(interval=1))
 """
 
 
-def test_a_stock_model_trains_and_tests_on_the_optical_image_alone(city, tmp_path):
+def test_a_stock_model_trains_and_tests_on_the_optical_image_alone(city, tmp_path, monkeypatch):
     for folder in ('2_Ortho_RGB', '5_Labels_all_noBoundary'):  # no heights
         (tmp_path / 'data' / folder).mkdir(parents=True)
         for path in (city / folder).iterdir():
             (tmp_path / 'data' / folder / path.name).symlink_to(path)
     base = str(ROOT / 'configs' / 'deeplabv3plus' / 'deeplabv3plus_r50_potsdam_rgb.py')
     (tmp_path / 'config.py').write_text(RGB_ALONE.format(base=base, data=str(tmp_path / 'data')))
-    run(ROOT / 'tools' / 'train.py', 'config.py', '--work-dir', 'work', cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run_tool(monkeypatch, 'train.py', 'config.py', '--work-dir', 'work')
     test = ('config.py', 'work/epoch_1.pth', '--work-dir')
-    run(ROOT / 'tools' / 'test.py', *test, 'ours', '--out', 'maps', cwd=tmp_path)
+    run_tool(monkeypatch, 'test.py', *test, 'ours', '--out', 'maps')
+    monkeypatch.setattr(sys, 'argv', ['test.py', *test, 'theirs', '--out', 'pngs'])
     theirs = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'test.py'
-    run(theirs, *test, 'theirs', '--out', 'pngs', cwd=tmp_path)
+    runpy.run_path(str(theirs), run_name='__main__')
     assert metrics(tmp_path / 'ours')['OA'] == metrics(tmp_path / 'theirs')['OA'] >= 0
     with (
         rasterio.open(tmp_path / 'maps' / 'top_potsdam_2_13_RGB.tif') as ours,
@@ -266,18 +255,16 @@ def test_a_stock_model_trains_and_tests_on_the_optical_image_alone(city, tmp_pat
         np.testing.assert_array_equal(ours.read(1), png.read(1))
 
 
-def test_training_without_the_weight_file_says_where_to_put_it(city, tmp_path):
+def test_training_without_the_weight_file_says_where_to_put_it(city, tmp_path, monkeypatch):
     config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
     options = ['model.backbone.encoder.init_cfg.checkpoint=none.pth']
     for split in ('train', 'val', 'test'):
         options += [f'{split}_dataloader.dataset.data_root={city}']
         options += [f'{split}_dataloader.dataset.tiles=[2_10]']
-    log = run(
-        *(ROOT / 'tools' / 'train.py', config, '--work-dir', 'work', '--cfg-options', *options),
-        cwd=tmp_path,
-        fails=True,
-    )
-    assert 'none.pth does not exist: set model.backbone.encoder.init_cfg.checkpoint' in log
+    monkeypatch.chdir(tmp_path)
+    said = 'none.pth does not exist: set model.backbone.encoder.init_cfg.checkpoint'
+    with pytest.raises(SystemExit, match=said):
+        run_tool(monkeypatch, 'train.py', config, '--work-dir', 'work', '--cfg-options', *options)
 
 
 REAL = """
@@ -308,23 +295,20 @@ model = dict(
 """
 
 
-def test_real_rasters_train_and_predict_on_their_own_grid(shared, tmp_path):
+def test_real_rasters_train_and_predict_on_their_own_grid(shared, tmp_path, monkeypatch):
     source = shared('real_data/eolearn')
     for kind in ('rgb', 'dsm', 'label'):
         (tmp_path / 'data' / kind).mkdir(parents=True)
         shutil.copyfile(source / f'{kind}.tif', tmp_path / 'data' / kind / 'tile.tif')
     base = str(ROOT / 'configs' / 'mobanet' / 'demo.py')
     (tmp_path / 'real.py').write_text(REAL.format(base=base))
-    run(
-        *(ROOT / 'tools' / 'train.py', 'real.py', '--work-dir', 'work'),
-        *('--cfg-options', 'default_hooks.split_overlap.allow=True'),  # one tile for both
-        cwd=tmp_path,
-    )
-    run(
-        *(ROOT / 'tools' / 'predict.py', 'real.py', 'work/epoch_1.pth', '--device', 'cpu'),
-        *('--rgb', source / 'rgb.tif', '--aux', source / 'dsm.tif', '--out', 'map.tif'),
-        cwd=tmp_path,
-    )
+    monkeypatch.chdir(tmp_path)
+    overlapping = 'default_hooks.split_overlap.allow=True'  # one tile for both
+    train = ('train.py', 'real.py', '--work-dir', 'work')
+    run_tool(monkeypatch, *train, '--cfg-options', overlapping)
+    rasters = ('--rgb', source / 'rgb.tif', '--aux', source / 'dsm.tif')
+    model = ('real.py', 'work/epoch_1.pth', '--device', 'cpu')
+    run_tool(monkeypatch, 'predict.py', *model, *rasters, '--out', 'map.tif')
     with rasterio.open(source / 'rgb.tif') as image, rasterio.open(tmp_path / 'map.tif') as ours:
         assert (ours.crs, ours.transform) == (image.crs, image.transform)
         assert (ours.height, ours.width) == (image.height, image.width)
