@@ -4,7 +4,11 @@ from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.dinov2 import DINOv2
-from mobanet_mmseg.models.losses import LabelSmoothingCrossEntropyLoss, SoftDiceLoss
+from mobanet_mmseg.models.losses import (
+    ClassWeightedCrossEntropyLoss,
+    LabelSmoothingCrossEntropyLoss,
+    SoftDiceLoss,
+)
 from mobanet_mmseg.models.mcrm import MCRM, MCRMTransform, ModalityRandomMask
 from mobanet_mmseg.models.mobanet import MoBaNet
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
@@ -17,6 +21,7 @@ __all__ = [
     'DGFM',
     'MCRM',
     'SAM',
+    'ClassWeightedCrossEntropyLoss',
     'DGFMNeck',
     'DINOv2',
     'LabelSmoothingCrossEntropyLoss',

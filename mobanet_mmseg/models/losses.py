@@ -1,5 +1,6 @@
 """Losses of published recipes that neither MMSegmentation nor torch has by configuration."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -71,6 +72,57 @@ class LabelSmoothingCrossEntropyLoss(nn.Module):
         if weight is not None:
             losses = losses * weight
         return self.loss_weight * losses.mean()
+
+
+@MODELS.register_module()
+class ClassWeightedCrossEntropyLoss(nn.Module):
+    r"""Cross-entropy whose mean weighs each pixel by its class, and leaves ignored ones out.
+
+    .. math:: L = \sum_n w(y_n) \, \ell_n(y_n) \Big/ \sum_n w(y_n), \quad \ell_n(c) = -\log p_n(c)
+
+    MMSeg's ``CrossEntropyLoss`` with ``class_weight`` stops at a pixel that is ignored.
+
+    Args:
+        class_weight: w, one for each class; 0 learns nothing from a class.
+        loss_weight: Factor of the loss.
+        loss_name: Name in the log; ``loss_`` in front makes it a part of the sum.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float],
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_ce',
+    ) -> None:
+        super().__init__()
+        self.class_weight = tuple(class_weight)
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Compute the loss, a scalar; 0 where no pixel has a weight.
+
+        Args:
+            pred: Logits (B, K, H, W).
+            target: Class indices (B, H, W).
+            weight: Factor of each pixel (B, H, W), as a head's sampler gives it.
+            ignore_index: Class index of the pixels that are in no sum.
+            **kwargs: Not used.
+        """
+        counted = target != ignore_index
+        weights = pred.new_tensor(self.class_weight)[target * counted] * counted
+        if weight is not None:
+            weights = weights * weight
+        losses = F.cross_entropy(pred, target, reduction='none', ignore_index=ignore_index)
+        total = weights.sum()
+        return self.loss_weight * (losses * weights).sum() / total.where(total > 0, 1)
 
 
 @MODELS.register_module()

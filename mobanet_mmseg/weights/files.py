@@ -81,12 +81,15 @@ def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
     return renamed
 
 
-def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
+def read_tensors(
+    source: str, prefix: str = '', setting: str = 'model.backbone.encoder.init_cfg'
+) -> dict[str, Tensor]:
     """Read the tensors of an encoder's weight file by the file's names.
 
     Args:
         source: See :func:`read_file`.
         prefix: Only names that begin with it are kept, and it is cut off.
+        setting: Key of the config that names the file, for the errors.
 
     Returns:
         Tensors by name.
@@ -98,7 +101,7 @@ def read_tensors(source: str, prefix: str = '') -> dict[str, Tensor]:
     content = read_file(
         source,
         'weight file',
-        'set model.backbone.encoder.init_cfg.checkpoint (--cfg-options) to the file that you have',
+        f'set {setting}.checkpoint (--cfg-options) to the file that you have',
     )
     # MMEngine's checkpoints have a state_dict, those of MAE and its kin a model
     kept = [content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)]

@@ -6,7 +6,11 @@ from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from scenes.models import samples
 
-from mobanet_mmseg.models.losses import LabelSmoothingCrossEntropyLoss, SoftDiceLoss
+from mobanet_mmseg.models.losses import (
+    ClassWeightedCrossEntropyLoss,
+    LabelSmoothingCrossEntropyLoss,
+    SoftDiceLoss,
+)
 
 # one image of 1 x 3 pixels, two classes; the last pixel is ignored
 PROBABILITIES = [[0.5, 0.75, 0.25], [0.5, 0.25, 0.75]]
@@ -51,6 +55,16 @@ def test_a_weight_of_zero_is_an_ignored_pixel():
     target, weight = torch.tensor([[[0, 0, 1]]]), torch.tensor([[[1.0, 1.0, 0.0]]])
     for loss in (LabelSmoothingCrossEntropyLoss(), SoftDiceLoss()):
         torch.testing.assert_close(loss(logits(), target, weight), loss(logits(), TARGET))
+
+
+def test_classes_weigh_in_the_mean_and_ignored_pixels_do_not():
+    target = torch.tensor([[[0, 1, 255]]])
+    loss = ClassWeightedCrossEntropyLoss([1.0, 3.0], loss_weight=2.0)(logits(), target)
+    assert loss.item() == pytest.approx(2 * (math.log(2) + 3 * math.log(4)) / 4)
+    loss = ClassWeightedCrossEntropyLoss([1.0, 0.0])(logits(), target)
+    assert loss.item() == pytest.approx(math.log(2))
+    ignored = torch.full_like(target, 255)
+    assert ClassWeightedCrossEntropyLoss([1.0, 3.0])(logits(), ignored) == 0
 
 
 @pytest.mark.parametrize('name', ['LabelSmoothingCrossEntropyLoss', 'SoftDiceLoss'])

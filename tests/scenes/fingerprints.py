@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from mobanet_mmseg.engine.complexity import build_without_memory
+
 SIZE = 256
 PLACES = ((0, 0, 0), (2, 100, 37), (5, 200, 200))  # channel, row, column of 256 x 256
 NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -34,6 +36,11 @@ class Fingerprint(NamedTuple):
 def model_base(name: str) -> Config:
     """The model of a file of ``configs/_base_/models``."""
     return Config.fromfile(ROOT / 'configs' / '_base_' / 'models' / f'{name}.py').model
+
+
+def without_memory(model: Config) -> nn.Module:
+    """Build a model on the meta device, to count its parameters."""
+    return build_without_memory(Config(dict(model=model)))
 
 
 def count(network: nn.Module) -> int:

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 EMBED_DIMS = 16
 WIDTH = 8  # channels of necks and heads
+VGG_STREAMS = ('SegNet', 'FuseNet', 'VFuseNet', 'CMFNet')
 
 
 def toy(config: Config) -> ConfigDict:
@@ -53,6 +54,9 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
             embed_dims=WIDTH, depths=(2, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=3
         )
         return [WIDTH * 2**stage for stage in backbone.get('out_indices', (0, 1, 2, 3))]
+    if kind in VGG_STREAMS:
+        backbone.update(base_channels=WIDTH)
+        return [WIDTH * multiple for multiple in (1, 2, 4, 8, 8)]
     stages = len(backbone.out_indices)
     shrink_encoder(backbone.encoder, stages)
     backbone.update(allow_random_encoder=True, out_indices=tuple(range(stages)))

@@ -1,14 +1,23 @@
 from mobanet_mmseg.models.compared.abcnet import ABCNet, ABCNetHead
+from mobanet_mmseg.models.compared.cmfnet import CMFNet
 from mobanet_mmseg.models.compared.cmgfnet import CMGFNetHead, SixLevelResNet
 from mobanet_mmseg.models.compared.dcswin import DCSwin, DCSwinHead
+from mobanet_mmseg.models.compared.fusenet import FuseNet
 from mobanet_mmseg.models.compared.maresunet import MAResUNetHead
+from mobanet_mmseg.models.compared.segnet import SegNet, SegNetHead
+from mobanet_mmseg.models.compared.vfusenet import VFuseNet
 
 __all__ = [
     'ABCNet',
     'ABCNetHead',
+    'CMFNet',
     'CMGFNetHead',
     'DCSwin',
     'DCSwinHead',
+    'FuseNet',
     'MAResUNetHead',
+    'SegNet',
+    'SegNetHead',
     'SixLevelResNet',
+    'VFuseNet',
 ]

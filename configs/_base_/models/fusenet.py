@@ -1,0 +1,34 @@
+"""FuseNet, two VGG16 whose maps are added: 44,168,454 parameters.
+
+fusion='mean' with both dropout ratios at 0.4 is the other of the two public implementations.
+"""
+norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+vgg16 = 'https://download.pytorch.org/models/vgg16-397923af.pth'  # torchvision://vgg16: without BN
+model = dict(
+    type='TiledEncoderDecoder',
+    data_preprocessor=dict(
+        type='MultimodalDataPreProcessor',
+        modality_channels=(3, 1),
+        mean=[123.675, 116.28, 103.53, 0.0],
+        std=[58.395, 57.12, 57.375, 1.0],
+        size_divisor=32),
+    backbone=dict(
+        type='FuseNet',
+        modality_channels=(3, 1),
+        fusion='sum',
+        dropout_ratio=0.5,
+        norm_cfg=norm_cfg,
+        init_cfg=dict(type='Pretrained', checkpoint=vgg16)),
+    decode_head=dict(
+        type='SegNetHead',
+        in_channels=[64, 128, 256, 512, 512],
+        in_index=[0, 1, 2, 3, 4],
+        channels=64,
+        stage_dropout_ratio=0.5,
+        dropout_ratio=0.0,
+        num_classes=6,
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True)),
+    train_cfg=dict(),
+    test_cfg=dict(mode='slide', crop_size=(256, 256), stride=(128, 128), batch_size=8))

@@ -1,0 +1,11 @@
+"""CMFNet, ISPRS Vaihingen IR-R-G + DSM, MoBaNet's recipe.
+
+python tools/train.py configs/cmfnet/cmfnet_vaihingen.py
+
+MoBaNet's paper reports OA 91.40, mF1 89.48, mIoU 81.44 for it; this configuration has not been
+trained on the real tiles by us yet.
+"""
+_base_ = [
+    '../_base_/models/cmfnet.py', '../_base_/datasets/isprs_vaihingen.py',
+    '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
+]

@@ -1,0 +1,11 @@
+"""FuseNet, ISPRS Vaihingen IR-R-G + DSM, MoBaNet's recipe.
+
+python tools/train.py configs/fusenet/fusenet_vaihingen.py
+
+MoBaNet's paper reports OA 90.51, mF1 87.71, mIoU 78.71 for it; this configuration has not been
+trained on the real tiles by us yet.
+"""
+_base_ = [
+    '../_base_/models/fusenet.py', '../_base_/datasets/isprs_vaihingen.py',
+    '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
+]
