@@ -6,7 +6,11 @@ from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.runner.checkpoint import (
+    CheckpointLoader,
+    get_external_models,
+    get_torchvision_models,
+)
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -135,6 +139,13 @@ def _is_safetensors(source: str) -> bool:
     return name.endswith('.safetensors')
 
 
+def _address(source: str) -> str:
+    """Give the address that a short name of MMEngine's stands for, torchvision://vgg16 for one."""
+    scheme, _, name = source.partition('://')
+    tables = {'torchvision': get_torchvision_models, 'open-mmlab': get_external_models}
+    return tables[scheme]().get(name, source) if scheme in tables else source
+
+
 def _local(source: str) -> Path:
     return Path(source).expanduser()
 
@@ -146,7 +157,7 @@ def _explain(error: Exception, source: str, kind: str, advice: str) -> Exception
     if '://' in source and isinstance(error, OSError):  # urllib's errors too
         return FileNotFoundError(
             f'The {kind} {source} cannot be fetched ({error}): download it elsewhere and put it '
-            f'at {kept_path(source)}, or {advice}.'
+            f'at {kept_path(_address(source))}, or {advice}.'
         )
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(f'The {kind} {Path(source).absolute()} does not exist: {advice}.')

@@ -5,10 +5,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from mmengine.runner import checkpoint
 from safetensors.torch import save_file
 from scenes.encoders import metas_names, random_encoder
 from scenes.models import tiny_vit
 
+from mobanet_mmseg.downloads import kept_path
+from mobanet_mmseg.weights import files
 from mobanet_mmseg.weights.files import CheckpointError, read_encoder, read_file, read_tensors
 
 
@@ -56,6 +59,18 @@ def test_address_without_network_says_which_file_to_put_where(tmp_path, monkeypa
     address = 'http://127.0.0.1:9/vit.pth'  # the discard port: nothing listens
     with pytest.raises(FileNotFoundError, match=r'hub/checkpoints/\w{16}/vit\.pth.*cfg-options'):
         read_tensors(address)
+
+
+def test_a_short_name_without_network_says_where_the_file_of_its_address_goes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = 'http://127.0.0.1:9/vgg16-397923af.pth'
+    for table in (checkpoint, files):
+        monkeypatch.setattr(table, 'get_torchvision_models', lambda: {'vgg16': address})
+    with pytest.raises(FileNotFoundError, match='torchvision://vgg16 cannot be f') as error:
+        read_tensors('torchvision://vgg16')
+    assert f'put it at {kept_path(address)}, or' in str(error.value)
 
 
 def test_prefix_that_no_name_has_is_refused(tmp_path):
