@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobanet_mmseg.models.multimodal_vit import MultimodalViT
+from mobanet_mmseg.models.frozen_streams import FrozenStreams
 from mobanet_mmseg.models.tiled import segmentor_of
 
 
@@ -196,7 +196,7 @@ def run_without_memory(model: nn.Module, shape: Sequence[int]) -> None:
         shape: (C, H, W) of the image.
     """
     for module in model.modules():
-        if isinstance(module, MultimodalViT):
+        if isinstance(module, FrozenStreams):
             module.allow_random_encoder = True  # nothing here has values
     model.eval()
     with torch.no_grad(), _meta_device():

@@ -111,7 +111,8 @@ class Encoder(BaseModule):
                 f'{source} holds {given}, but the encoder in the config is {wanted}: give the file '
                 'of that encoder, or the config of this one.'
             )
-        return {name: value for name, value in tensors.items() if not UNUSED.match(name)}
+        own = self.vit.state_dict()
+        return {n: value for n, value in tensors.items() if n in own or not UNUSED.match(n)}
 
     def init_weights(self) -> None:
         """Load the configured weights, or draw random ones where none are configured.

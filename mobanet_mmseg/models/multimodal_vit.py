@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.cpia import CPIA
-from mobanet_mmseg.models.encoder import Encoder
-
-RENAMED = {'mmpretrain.VisionTransformer': 'DINOv2', 'mmpretrain.ViTSAM': 'SAM'}
+from mobanet_mmseg.models.frozen_streams import FrozenStreams
 
 
 @MODELS.register_module()
-class MultimodalViT(BaseModule):
+class MultimodalViT(FrozenStreams):
     """Two streams through one frozen ViT.
 
     Both streams run through the shared blocks as one batch. Stage s is the blocks after the
@@ -45,20 +42,9 @@ class MultimodalViT(BaseModule):
         allow_random_encoder: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if len(modality_channels) != 2 or modality_channels[0] != 3 or modality_channels[1] < 1:
-            raise ValueError(
-                f'modality_channels={tuple(modality_channels)}; it is (3, channels of aux, at '
-                'least 1): the frozen patch embedding takes 3 optical channels, any further band '
-                'goes into aux.'
-            )
-        self.modality_channels = tuple(modality_channels)
-        self.allow_random_encoder = allow_random_encoder
-        self.encoder = build_encoder(encoder)
+        super().__init__(encoder, modality_channels, allow_random_encoder, init_cfg)
         self.out_indices = tuple(out_indices)
         self._check_taps()
-        self.encoder.requires_grad_(False)
-        self.encoder.eval()
         self.aux_embed = AuxPatchEmbed(self.encoder.projection, self.modality_channels[1])
         self.cpia = None
         if cpia is not None:
@@ -75,21 +61,10 @@ class MultimodalViT(BaseModule):
                 f'{self.encoder.num_blocks - 1}.'
             )
 
-    @property
-    def patch_size(self) -> int:
-        """Side of a patch, pixels."""
-        return self.encoder.patch_size
-
     def init_weights(self) -> None:
         """Load the encoder's weights and start the aux patch embedding from the encoder's."""
         super().init_weights()
         self.aux_embed.start_from(self.encoder.projection)
-
-    def train(self, mode: bool = True) -> 'MultimodalViT':
-        """Set the mode of all but the encoder, which stays in eval mode."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
 
     def forward(self, inputs: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Encode a stacked batch.
@@ -104,8 +79,7 @@ class MultimodalViT(BaseModule):
             RuntimeError: If the encoder never got weights and ``allow_random_encoder`` is not set.
             ValueError: If the channels or the size do not fit.
         """
-        self._check_weights()
-        self._check_inputs(inputs)
+        self.check(inputs)
         rgb, aux = inputs.split(self.modality_channels, dim=1)
         patches = torch.cat([self.encoder.projection(rgb), self.aux_embed(aux)])  # (2B, C, h, w)
         grid = tuple(patches.shape[-2:])
@@ -126,57 +100,6 @@ class MultimodalViT(BaseModule):
         special, patches = tokens[:, :num_special], tokens[:, num_special:]
         patches = torch.cat(cpia(*patches.chunk(2)))
         return torch.cat([special.to(patches.dtype), patches], dim=1)
-
-    def _check_weights(self) -> None:
-        if not (self.encoder.weights_given or self.allow_random_encoder):
-            raise RuntimeError(
-                'The frozen encoder was never given weights, so it would stay random: set '
-                'model.backbone.encoder.init_cfg=dict(type="Pretrained", checkpoint=FILE) and '
-                'train through the runner (or call model.init_weights()), load a checkpoint that '
-                'holds the encoder, or set allow_random_encoder=True for a demo or a test.'
-            )
-
-    def _check_inputs(self, inputs: Tensor) -> None:
-        _, channels, height, width = inputs.shape
-        if channels != sum(self.modality_channels):
-            raise ValueError(
-                f'MultimodalViT got {channels} channels, modality_channels='
-                f'{self.modality_channels} expects {sum(self.modality_channels)}.'
-            )
-        if height % self.patch_size or width % self.patch_size:
-            raise ValueError(
-                f'MultimodalViT got {height} x {width} pixels, not multiples of its patch size '
-                f'{self.patch_size}: set size_divisor={self.patch_size} in the data_preprocessor '
-                'and use the segmentor MoBaNet or TiledEncoderDecoder, which pad and crop back.'
-            )
-
-
-def build_encoder(config: dict) -> Encoder:
-    """Build an encoder of MMSeg's registry, whatever the default scope has under its name.
-
-    Args:
-        config: ``type`` and the arguments of an :class:`Encoder`.
-
-    Returns:
-        The encoder.
-
-    Raises:
-        ValueError: If the config names a ViT alone, or anything else that is no encoder.
-    """
-    if config['type'] in RENAMED:
-        name = RENAMED[config['type']]
-        raise ValueError(
-            f'encoder has type={config["type"]!r}; encoders are named for what they run now: write '
-            f"encoder=dict(type={name!r}, arch=..., init_cfg=...), which builds {name}'s ViT itself"
-            ' (docs/add_an_encoder.md for any other ViT).'
-        )
-    encoder = MODELS.build({'_scope_': 'mmseg', **config})
-    if not isinstance(encoder, Encoder):
-        raise ValueError(
-            f'encoder is a {type(encoder).__name__}; MultimodalViT runs DINOv2, SAM or an Encoder '
-            'of your own (docs/add_an_encoder.md).'
-        )
-    return encoder
 
 
 class AuxPatchEmbed(nn.Module):

@@ -1,5 +1,7 @@
 """SAM's image encoder: windows, decomposed relative positions, neither CLS nor final norm."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from mmpretrain.models.backbones.vit_sam import window_partition, window_unpartition
@@ -11,7 +13,7 @@ from mobanet_mmseg.models.encoder import Encoder
 
 @MODELS.register_module()
 class SAM(Encoder):
-    """SAM's image encoder without its neck, at any image size.
+    """SAM's image encoder, at any image size.
 
     Most blocks attend inside windows (padded with zeros where the grid does not divide), a few to
     the whole image. Positions of another grid are resized bicubically, relative ones linearly.
@@ -25,6 +27,8 @@ class SAM(Encoder):
         img_size: Size of the images that the position embedding is for, pixels.
         patch_size: Side of a patch, pixels.
         window_size: Side of a window, patches.
+        neck_channels: Channels of SAM's own neck (256), through which a tap then leaves; 0 leaves
+            the neck out: a tap is the output of its block.
         init_cfg: See :class:`Encoder`.
     """
 
@@ -36,6 +40,7 @@ class SAM(Encoder):
         img_size: int | tuple[int, int] = 1024,
         patch_size: int = 16,
         window_size: int = 14,
+        neck_channels: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         vit = dict(
@@ -44,9 +49,14 @@ class SAM(Encoder):
             img_size=img_size,
             patch_size=patch_size,
             window_size=window_size,
-            out_channels=0,  # no neck: taps are the blocks' outputs
+            out_channels=neck_channels,
         )
         super().__init__(MODELS.build(vit), init_cfg)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the map that :meth:`tap` gives."""
+        return self.vit.out_channels or self.embed_dims
 
     def add_positions(self, patches: Tensor) -> Tensor:
         """See :meth:`Encoder.add_positions`."""
@@ -63,7 +73,8 @@ class SAM(Encoder):
 
     def tap(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """See :meth:`Encoder.tap`."""
-        return tokens.transpose(1, 2).unflatten(2, grid)
+        maps = tokens.transpose(1, 2).unflatten(2, grid)
+        return self.vit.channel_reduction(maps) if self.vit.out_channels else maps
 
     def fit_positions(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """See :meth:`Encoder.fit_positions`; windows do not depend on the grid."""
@@ -93,19 +104,33 @@ class SAM(Encoder):
 
 def run_block(block: nn.Module, maps: Tensor) -> Tensor:
     """Run a block of ``mmpretrain.ViTSAM`` on a (B, h, w, C) map."""
-    grid = tuple(maps.shape[1:3])
-    inputs = block.ln1(maps)
-    if block.window_size:
-        windows, padded = window_partition(inputs, block.window_size)
-        attended = attend(block.attn, windows)
-        attended = window_unpartition(attended, block.window_size, padded, grid)
-    else:
-        attended = attend(block.attn, inputs)
-    maps = maps + attended
+    maps = maps + attend_in_windows(block, block.ln1(maps))
     return block.ffn(block.ln2(maps), identity=maps)
 
 
-def attend(attention: nn.Module, maps: Tensor) -> Tensor:
+def attend_in_windows(
+    block: nn.Module, maps: Tensor, change: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Attend as a block of ``mmpretrain.ViTSAM`` does, inside its windows if it has any.
+
+    Args:
+        block: The block.
+        maps: The normalised tokens, in their places.
+        change: See :func:`attend`; the windows of a map follow one another.
+
+    Returns:
+        (B, h, w, C).
+    """
+    if not block.window_size:
+        return attend(block.attn, maps, change)
+    windows, padded = window_partition(maps, block.window_size)
+    attended = attend(block.attn, windows, change)
+    return window_unpartition(attended, block.window_size, padded, tuple(maps.shape[1:3]))
+
+
+def attend(
+    attention: nn.Module, maps: Tensor, change: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     r"""Attend within (B, h, w, C) maps with SAM's decomposed relative positions.
 
     The bias of query q and the key in row i and column j is ``q . R_i + q . C_j``. Appending the
@@ -119,12 +144,16 @@ def attend(attention: nn.Module, maps: Tensor) -> Tensor:
     Args:
         attention: Attention of a block of ``mmpretrain.ViTSAM``.
         maps: The normalised tokens, in their places.
+        change: Gives what is added to queries, keys and values: (B, h, w, 3 C) of the maps.
 
     Returns:
         (B, h, w, C).
     """
     height, width = maps.shape[1:3]
-    qkv = attention.qkv(maps).unflatten(-1, (3, attention.num_heads, -1))
+    qkv = attention.qkv(maps)
+    if change is not None:
+        qkv = qkv + change(maps)
+    qkv = qkv.unflatten(-1, (3, attention.num_heads, -1))
     query, key, value = qkv.permute(3, 0, 4, 1, 2, 5)  # (B, heads, h, w, c) each
     rows = relative_positions(attention.rel_pos_h, height).to(query.dtype)
     columns = relative_positions(attention.rel_pos_w, width).to(query.dtype)

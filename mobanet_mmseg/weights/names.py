@@ -16,7 +16,7 @@ PATCH_EMBEDDING = re.compile(
     r'^(|.*\.)(?:patch_embed\.proj(?:ection)?|embeddings\.patch_embeddings\.projection)\.weight$'
 )
 
-# In files, but of no use here: DINOv2's token for masked image modelling and SAM's neck.
+# In files, but not in every encoder: DINOv2's token for masked image modelling and SAM's neck.
 UNUSED = re.compile(r'^(?:mask_token$|channel_reduction\.)')
 
 # Applied in this order; mmpretrain's own names pass as they are.

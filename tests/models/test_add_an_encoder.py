@@ -8,7 +8,8 @@ from mmseg.registry import MODELS
 from scenes.encoders import metas_names, random_encoder, run
 from scenes.paths import ROOT
 
-from mobanet_mmseg.models.multimodal_vit import MultimodalViT, build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
+from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 
 ARCH = dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32)
 CONFIG = dict(type='PlainViT', arch=ARCH, img_size=80, patch_size=16)

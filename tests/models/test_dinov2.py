@@ -4,7 +4,7 @@ import torch
 from scenes.encoders import random_encoder, run, tiny_giant
 from scenes.models import tiny_vit
 
-from mobanet_mmseg.models.multimodal_vit import build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
 
 
 @pytest.mark.parametrize('grid', ['native', 'wide'])

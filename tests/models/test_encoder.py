@@ -5,7 +5,7 @@ import torch
 from scenes.encoders import random_encoder, tiny_sam
 from scenes.models import tiny_vit
 
-from mobanet_mmseg.models.multimodal_vit import build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
 
 
 def load(config, file):

@@ -6,7 +6,8 @@ from scenes.encoders import tiny_sam
 from scenes.models import tiny_vit
 
 from mobanet_mmseg.models.dinov2 import DINOv2
-from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT, build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
+from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT
 from mobanet_mmseg.models.sam import SAM
 
 

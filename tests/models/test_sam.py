@@ -4,7 +4,8 @@ import torch
 from mmpretrain.models.backbones.vit_sam import Attention
 from scenes.encoders import TAPS, random_encoder, run, tiny_sam
 
-from mobanet_mmseg.models.multimodal_vit import MultimodalViT, build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
+from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.models.sam import attend, relative_positions, resize_table
 
 
@@ -35,6 +36,16 @@ def test_every_tap_equals_mmpretrains_own_forward(size):
         expected = encoder.vit(image)
     for features, reference in zip(run(encoder, image), expected, strict=True):
         assert (features - reference).abs().max() <= 1e-5 * reference.abs().max()
+
+
+def test_taps_leave_through_the_neck_where_it_is_kept():
+    encoder = random_encoder(tiny_sam(neck_channels=8))
+    encoder.vit.out_indices = TAPS
+    image = torch.rand(2, 3, 48, 96)
+    with torch.no_grad():
+        expected = encoder.vit(image)
+    assert encoder.out_channels == 8
+    torch.testing.assert_close(run(encoder, image), list(expected))
 
 
 def test_attention_weighs_by_rows_and_columns_between_query_and_key():

@@ -5,7 +5,7 @@ from scenes.models import tiny_vit
 from torch import Tensor
 
 from mobanet_mmseg.models.encoder import Encoder
-from mobanet_mmseg.models.multimodal_vit import build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
 
 TAPS = (0, 1, 2, 3)
 

@@ -11,7 +11,7 @@ from scenes.encoders import (
 )
 from scenes.models import tiny_vit
 
-from mobanet_mmseg.models.multimodal_vit import build_encoder
+from mobanet_mmseg.models.frozen_streams import build_encoder
 from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
 
 DINOV2 = {
