@@ -80,7 +80,9 @@ def test_config_builds_at_full_size_with_what_training_and_testing_need(path):
         assert len(config.model.data_preprocessor.mean) == sum(bands)
         assert config.model.data_preprocessor.get('modality_channels', bands) == bands
         assert config.model.backbone.get('modality_channels', bands) == bands
-    assert config.train_dataloader.sampler.window_size == config.crop_size
+    loader = config.train_dataloader
+    cropped = [step.crop_size for step in loader.dataset.pipeline if step.type == 'RandomCrop']
+    assert (cropped or [loader.sampler.window_size]) == [config.crop_size]
     assert config.custom_imports['imports'] == ['mobanet_mmseg']
     assert {'optim_wrapper', 'param_scheduler', 'train_cfg'} <= set(config)
 

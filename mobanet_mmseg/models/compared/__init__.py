@@ -5,6 +5,7 @@ from mobanet_mmseg.models.compared.dcswin import DCSwin, DCSwinHead
 from mobanet_mmseg.models.compared.fusenet import FuseNet
 from mobanet_mmseg.models.compared.maresunet import MAResUNetHead
 from mobanet_mmseg.models.compared.segnet import SegNet, SegNetHead
+from mobanet_mmseg.models.compared.unetformer import UNetFormerHead
 from mobanet_mmseg.models.compared.vfusenet import VFuseNet
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'SegNet',
     'SegNetHead',
     'SixLevelResNet',
+    'UNetFormerHead',
     'VFuseNet',
 ]
