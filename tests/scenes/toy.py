@@ -57,6 +57,11 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
     if kind in VGG_STREAMS:
         backbone.update(base_channels=WIDTH)
         return [WIDTH * multiple for multiple in (1, 2, 4, 8, 8)]
+    if kind == 'MANet':
+        shrink_encoder(backbone.encoder, 2)
+        backbone.encoder.neck_channels = 16 * WIDTH  # of 16 one channel decides
+        backbone.allow_random_encoder = True
+        return [16 * WIDTH] * 4
     stages = len(backbone.out_indices)
     shrink_encoder(backbone.encoder, stages)
     backbone.update(allow_random_encoder=True, out_indices=tuple(range(stages)))

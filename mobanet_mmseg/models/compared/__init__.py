@@ -3,6 +3,7 @@ from mobanet_mmseg.models.compared.cmfnet import CMFNet
 from mobanet_mmseg.models.compared.cmgfnet import CMGFNetHead, SixLevelResNet
 from mobanet_mmseg.models.compared.dcswin import DCSwin, DCSwinHead
 from mobanet_mmseg.models.compared.fusenet import FuseNet
+from mobanet_mmseg.models.compared.manet import MANet
 from mobanet_mmseg.models.compared.maresunet import MAResUNetHead
 from mobanet_mmseg.models.compared.segnet import SegNet, SegNetHead
 from mobanet_mmseg.models.compared.unetformer import UNetFormerHead
@@ -16,6 +17,7 @@ __all__ = [
     'DCSwin',
     'DCSwinHead',
     'FuseNet',
+    'MANet',
     'MAResUNetHead',
     'SegNet',
     'SegNetHead',
