@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 import torch
 from mmengine.runner.checkpoint import (
     CheckpointLoader,
@@ -27,8 +28,8 @@ def read_file(source: str | Path, kind: str, advice: str) -> dict[str, Any]:
     """Read a file of tensors; those of a local file stay on disk until they are used.
 
     Args:
-        source: Path of a file that torch wrote or of a ``.safetensors`` file, or an address that
-            MMEngine can fetch, whose file is kept in torch's cache.
+        source: Path of a file that torch wrote or of a ``.safetensors`` or ``.npz`` file, or an
+            address that MMEngine can fetch, whose file is kept in torch's cache.
         kind: What the file should be, for the errors.
         advice: What the user can do, for the errors.
 
@@ -124,9 +125,19 @@ def read_tensors(
     return tensors
 
 
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+# what MMEngine's loader does not read, and with what it is read
+READERS = {'.safetensors': ('safetensors', load_file), '.npz': ('numpy', _read_arrays)}
+
+
 def _read(source: str) -> Any:
-    if _is_safetensors(source):  # which MMEngine's loader does not read
-        return fetched(source, load_file) if '://' in source else load_file(_local(source))
+    if (kind := _suffix(source)) in READERS:
+        _, read = READERS[kind]
+        return fetched(source, read) if '://' in source else read(_local(source))
     if '://' in source:
         return CheckpointLoader.load_checkpoint(source, map_location='cpu')
     path = _local(source)
@@ -134,9 +145,8 @@ def _read(source: str) -> Any:
     return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
 
 
-def _is_safetensors(source: str) -> bool:
-    name = urlparse(source).path if '://' in source else source
-    return name.endswith('.safetensors')
+def _suffix(source: str) -> str:
+    return Path(urlparse(source).path if '://' in source else source).suffix
 
 
 def _address(source: str) -> str:
@@ -166,9 +176,8 @@ def _explain(error: Exception, source: str, kind: str, advice: str) -> Exception
             f'What {source} gives is not the file that its name promises (wrong checksum): try '
             f'again, or {advice}.'
         )
-    reader = 'safetensors can read'
-    if not _is_safetensors(source):
-        reader = 'torch can read with weights_only=True'
+    reader, _ = READERS.get(_suffix(source), ('torch', None))
+    how = ' with weights_only=True' if reader == 'torch' else ''
     return CheckpointError(
-        f'{source} is no {kind} that {reader} ({type(error).__name__}): {advice}.'
+        f'{source} is no {kind} that {reader} can read{how} ({type(error).__name__}): {advice}.'
     )

@@ -57,6 +57,10 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
     if kind in VGG_STREAMS:
         backbone.update(base_channels=WIDTH)
         return [WIDTH * multiple for multiple in (1, 2, 4, 8, 8)]
+    if kind == 'FTransUNet':
+        backbone.update(img_size=80, base_channels=64, depths=(1, 1, 1), embed_dims=EMBED_DIMS)
+        backbone.update(num_layers=2, num_heads=2, mutual_layers=(1, 1))
+        return [64, 256, 512, EMBED_DIMS]
     if kind == 'MANet':
         shrink_encoder(backbone.encoder, 2)
         backbone.encoder.neck_channels = 16 * WIDTH  # of 16 one channel decides
@@ -100,6 +104,8 @@ def shrink_head(head: ConfigDict, widths: list[int]) -> None:
     index = head.get('in_index', -1)
     in_channels = widths[index] if isinstance(index, int) else [widths[i] for i in index]
     head.update(in_channels=in_channels, channels=WIDTH)
+    if head.type == 'FTransUNetHead':
+        head.decoder_channels = [WIDTH] * 4
     if 'c1_in_channels' in head:
         head.update(c1_in_channels=widths[0], c1_channels=4)
 

@@ -2,6 +2,7 @@ from mobanet_mmseg.models.compared.abcnet import ABCNet, ABCNetHead
 from mobanet_mmseg.models.compared.cmfnet import CMFNet
 from mobanet_mmseg.models.compared.cmgfnet import CMGFNetHead, SixLevelResNet
 from mobanet_mmseg.models.compared.dcswin import DCSwin, DCSwinHead
+from mobanet_mmseg.models.compared.ftransunet import FTransUNet, FTransUNetHead
 from mobanet_mmseg.models.compared.fusenet import FuseNet
 from mobanet_mmseg.models.compared.manet import MANet
 from mobanet_mmseg.models.compared.maresunet import MAResUNetHead
@@ -16,6 +17,8 @@ __all__ = [
     'CMGFNetHead',
     'DCSwin',
     'DCSwinHead',
+    'FTransUNet',
+    'FTransUNetHead',
     'FuseNet',
     'MANet',
     'MAResUNetHead',
