@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from mmengine.config import Config
 
+from mobanet_mmseg.datasets.channels import modality_channels_of
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
 from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
@@ -51,6 +52,10 @@ def use_views(config: Config) -> bool:
         return False
     for dataset in settings_of_parts(config.test_dataloader.dataset):
         dataset['pipeline'] = pipeline
+    # what MMEngine gives to a model that has none; to the views it would give it in all cases
+    preprocessor = config.pop('data_preprocessor', None)
+    if preprocessor is not None:
+        config.model.setdefault('data_preprocessor', preprocessor)
     config.model = dict(tta_model, module=config.model)
     return True
 
@@ -70,7 +75,8 @@ def build_runner(args: argparse.Namespace, config: Config) -> SafeRunner:
     runner = SafeRunner.from_cfg(config)
     with telling_mistakes():
         if args.modality is not None:
-            select_modality(runner.model, args.modality)
+            channels = modality_channels_of(runner.test_loop.dataloader.dataset)
+            select_modality(runner.model, args.modality, channels)
     if args.tta is not None and not views:
         augment(segmentor_of(runner.model), 'd4' if args.tta == 'config' else args.tta)
     return runner

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
+from mobanet_mmseg.datasets.channels import modality_channels_of
 from mobanet_mmseg.engine.label_hooks import has_labels
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.writing import write_text
@@ -30,9 +31,10 @@ def measure_modalities(runner: Runner) -> dict[str, Metrics]:
     Raises:
         ValueError: If there are no labels, or the model does not know of modalities.
     """
-    before = select_modality(runner.model, 'aux')  # a model without it says so at once
-    measured = {}
     loop = runner.test_loop
+    channels = modality_channels_of(loop.dataloader.dataset)
+    before = select_modality(runner.model, 'aux', channels)  # a model without it says so at once
+    measured = {}
     if not has_labels(runner):
         raise ValueError(
             'The test set has no labels (seg_map_path) to measure against: give it its labels.'

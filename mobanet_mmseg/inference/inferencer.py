@@ -111,7 +111,7 @@ class MultimodalInferencer:
         self.spec = reading_spec(self.model.cfg)
         self.modality = modality
         if modality != 'both':
-            self._select(modality)
+            select_modality(self.model, modality, self.spec.modality_channels)
         needs_aux = {'both': missing_aux(self.model.cfg) == 'error', 'rgb': False, 'aux': True}
         self._needs_aux = needs_aux[modality]
         if tta is not None:
@@ -259,15 +259,6 @@ class MultimodalInferencer:
         """
         wanted = {'probabilities': probabilities, 'confidence': confidence}
         return predict_rows(self.model, source, strips, self.tiling, amp=self.amp, **wanted)
-
-    def _select(self, modality: str) -> None:
-        if self.spec.aux_bands:
-            select_modality(self.model, modality)
-        elif modality != 'rgb':
-            raise ValueError(
-                f'modality={modality!r}, but the model sees the optical image alone '
-                "(aux_bands=()): give 'rgb' or 'both'."
-            )
 
     def check_aux(self, aux: Image | None) -> None:
         """Refuse an auxiliary image that the model does not see, or the lack of one that it does.

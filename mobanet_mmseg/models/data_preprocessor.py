@@ -10,6 +10,52 @@ from torch import Tensor, nn
 from mobanet_mmseg.models.mcrm import MCRM, modality_slices
 from mobanet_mmseg.models.tiled import segmentor_of
 
+Modality = Literal['both', 'rgb', 'aux']
+
+
+class ModalitySwitch:
+    """Leaves a modality out of stacked, normalised images.
+
+    Args:
+        modality_channels: Channels of the optical and of the auxiliary image.
+        modality: What stays: ``'both'``, ``'rgb'`` or ``'aux'``.
+
+    Raises:
+        ValueError: If ``modality`` is none of the three, or one that there is not.
+    """
+
+    def __init__(self, modality_channels: Sequence[int], modality: Modality = 'both') -> None:
+        self.modality_channels = tuple(modality_channels)
+        optical, auxiliary = modality_slices(modality_channels)
+        self.droppable_channels = {'both': slice(0), 'rgb': auxiliary, 'aux': optical}
+        self.modality = modality
+
+    @property
+    def modality(self) -> Modality:
+        """What stays; the rest is 0 from the next batch on."""
+        return self._modality
+
+    @modality.setter
+    def modality(self, modality: Modality) -> None:
+        if modality not in self.droppable_channels:
+            raise ValueError(f"modality={modality!r}; it is 'both', 'rgb' or 'aux'.")
+        if modality == 'aux' and not self.modality_channels[1]:
+            raise ValueError(
+                f"modality='aux', but the model has none (modality_channels="
+                f"{self.modality_channels}): it sees the optical image alone, 'both' or 'rgb'."
+            )
+        self._modality = modality
+
+    def __call__(self, preprocessor: nn.Module, given: Any, data: dict[str, Any]) -> None:
+        """Set what does not stay to 0, in place; torch calls it after a data preprocessor.
+
+        Args:
+            preprocessor: Not used.
+            given: Not used.
+            data: ``inputs`` (B, C, H, W), normalised.
+        """
+        data['inputs'][:, self.droppable_channels[self.modality]] = 0
+
 
 @MODELS.register_module()
 class MultimodalDataPreProcessor(SegDataPreProcessor):
@@ -32,7 +78,8 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
 
     Raises:
         ValueError: If ``mean``, ``std`` or a sample does not have ``sum(modality_channels)``
-            channels, or ``modality`` is none of the three, or one that there is not.
+            channels, ``modality`` is none of the three, or one that there is not, or settings of
+            MMSeg's own data preprocessor are left that do not fit this one.
     """
 
     def __init__(
@@ -42,9 +89,10 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         modality_channels: Sequence[int] = (3, 1),
         size_divisor: int = 1,
         mcrm: dict | None = None,
-        modality: Literal['both', 'rgb', 'aux'] = 'both',
+        modality: Modality = 'both',
         **kwargs: Any,
     ) -> None:
+        _check_leftovers(kwargs)
         super().__init__(mean=mean, std=std, size_divisor=size_divisor, **kwargs)
         self.modality_channels = tuple(modality_channels)
         self.num_channels = sum(modality_channels)
@@ -54,26 +102,8 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
                 f'{self.num_channels} stacked channels (modality_channels='
                 f'{tuple(modality_channels)}): give one of each per channel, optical first.'
             )
-        optical, auxiliary = modality_slices(modality_channels)
-        self.droppable_channels = {'both': slice(0), 'rgb': auxiliary, 'aux': optical}
-        self.modality = modality
+        self.register_forward_hook(ModalitySwitch(modality_channels, modality))
         self.mcrm = MCRM(modality_channels, **mcrm) if mcrm is not None else None
-
-    @property
-    def modality(self) -> Literal['both', 'rgb', 'aux']:
-        """What the network gets; the rest is 0 from the next batch on."""
-        return self._modality
-
-    @modality.setter
-    def modality(self, modality: Literal['both', 'rgb', 'aux']) -> None:
-        if modality not in self.droppable_channels:
-            raise ValueError(f"modality={modality!r}; it is 'both', 'rgb' or 'aux'.")
-        if modality == 'aux' and not self.modality_channels[1]:
-            raise ValueError(
-                f"modality='aux', but the model has none (modality_channels="
-                f"{self.modality_channels}): it sees the optical image alone, 'both' or 'rgb'."
-            )
-        self._modality = modality
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Turn collated samples into ``inputs`` (B, C, H, W) and their ``data_samples``.
@@ -88,7 +118,6 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         self._check_channels(data['inputs'])
         data = super().forward(data, training)
         inputs: Tensor = data['inputs']
-        inputs[:, self.droppable_channels[self.modality]] = 0
         if training and self.mcrm is not None:
             sizes = [sample.img_shape for sample in data['data_samples']]
             height, width = (min(size) for size in zip(*sizes, strict=True))
@@ -105,12 +134,16 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
                 )
 
 
-def select_modality(model: nn.Module, modality: Literal['both', 'rgb', 'aux']) -> str:
+def select_modality(
+    model: nn.Module, modality: Modality, modality_channels: Sequence[int] | None = None
+) -> Modality:
     """Let a built model see one modality, or both; the other is 0 after normalisation.
 
     Args:
         model: A segmentor, or a runner's model.
         modality: ``'both'``, ``'rgb'`` or ``'aux'``.
+        modality_channels: Optical and auxiliary channels of its images, for a data preprocessor
+            of MMSeg's own, which does not know them.
 
     Returns:
         What it saw before.
@@ -119,10 +152,27 @@ def select_modality(model: nn.Module, modality: Literal['both', 'rgb', 'aux']) -
         ValueError: If its data preprocessor knows nothing of modalities, or there is no such one.
     """
     preprocessor = segmentor_of(model).data_preprocessor
-    if not isinstance(preprocessor, MultimodalDataPreProcessor):
-        raise ValueError(
-            f'The data_preprocessor of the model is {type(preprocessor).__name__}, which cannot '
-            'leave a modality out: use MultimodalDataPreProcessor with the same mean and std.'
-        )
-    before, preprocessor.modality = preprocessor.modality, modality
+    hooks = preprocessor._forward_hooks.values()
+    switch = next((hook for hook in hooks if isinstance(hook, ModalitySwitch)), None)
+    if switch is None:
+        if modality_channels is None:
+            raise ValueError(
+                f'The data_preprocessor of the model is {type(preprocessor).__name__}, which '
+                'cannot leave a modality out: use MultimodalDataPreProcessor with the same mean '
+                'and std.'
+            )
+        switch = ModalitySwitch(modality_channels)
+        preprocessor.register_forward_hook(switch)
+    before, switch.modality = switch.modality, modality
     return before
+
+
+def _check_leftovers(settings: dict[str, Any]) -> None:
+    """Refuse what a config of MMSeg's leaves where this preprocessor is laid over its own."""
+    wrong = {key: settings[key] for key in ('size', 'bgr_to_rgb') if settings.get(key)}
+    if wrong:
+        raise ValueError(
+            f'data_preprocessor has {", ".join(f"{key}={value}" for key, value in wrong.items())}, '
+            'which is of a SegDataPreProcessor that the config inherits (rasters are read as R G B,'
+            ' and padded to size_divisor): put _delete_=True into data_preprocessor.'
+        )

@@ -30,22 +30,48 @@ def test_one_modality_alone_is_measured(tmp_path, monkeypatch, augmentation):
     assert found == {'both': 100, 'rgb': 75, 'aux': 100}  # it looks at the aux
 
 
-def test_a_model_without_modalities_is_refused_in_one_sentence(tmp_path, monkeypatch):
-    stock = dict(_delete_=True, type='SegDataPreProcessor', mean=[0] * 4, std=[1] * 4)
-    write_experiment(tmp_path, channel=RED)
-    text = (tmp_path / 'config.py').read_text()
-    (tmp_path / 'base.py').write_text(text)
-    (tmp_path / 'config.py').write_text(
-        f"_base_ = ['base.py']\nmodel = dict(data_preprocessor={stock!r})"
-    )
-    with pytest.raises(SystemExit, match=r'^error: .* model is SegDataPreProcessor, which'):
-        run(monkeypatch, tmp_path, 'test.py', '--modality', 'rgb')
-    with pytest.raises(SystemExit, match=r'^error: .* model is SegDataPreProcessor, which'):
-        run(monkeypatch, tmp_path, 'analysis_tools/modality_report.py')
+def stock_preprocessor(channels):
+    return dict(_delete_=True, type='SegDataPreProcessor', mean=[0] * channels, std=[1] * channels)
+
+
+def test_a_stock_preprocessor_of_four_channels_leaves_one_modality_out(tmp_path, monkeypatch):
+    write_experiment(tmp_path, channel=AUX, **{'model.data_preprocessor': stock_preprocessor(4)})
+    found = {}
+    for modality in ('both', 'rgb', 'aux'):
+        run(monkeypatch, tmp_path, 'test.py', '--modality', modality)
+        found[modality] = metrics(tmp_path)['OA']
+    assert found == {'both': 100, 'rgb': 75, 'aux': 100}
+    run(monkeypatch, tmp_path, 'analysis_tools/modality_report.py', '--out', 'report.json')
+    report = json.loads((tmp_path / 'report.json').read_text())['metrics']
+    assert {modality: row['OA'] for modality, row in report.items()} == found
+
+
+def test_a_stock_model_of_the_optical_image_alone_sees_rgb(tmp_path, monkeypatch):
+    overrides = {
+        'model.data_preprocessor': stock_preprocessor(3),
+        'test_dataloader.dataset.data_prefix': dict(
+            _delete_=True, img_path='img', seg_map_path='label'
+        ),
+    }
+    write_experiment(tmp_path, channel=RED, **overrides)
+    run(monkeypatch, tmp_path, 'test.py', '--modality', 'rgb')
+    assert metrics(tmp_path)['OA'] == 100
+    with pytest.raises(SystemExit, match=r"^error: modality='aux', but the model has none"):
+        run(monkeypatch, tmp_path, 'test.py', '--modality', 'aux')
+
+
+@pytest.mark.parametrize('tta_model', [None, dict(type='SegTTAModel')])
+def test_views_are_prepared_by_the_models_own_preprocessor(tmp_path, monkeypatch, tta_model):
+    """A preprocessor beside the model, as MMSeg's configs have it, is not the model's."""
+    beside = dict(type='SegDataPreProcessor', mean=[300] * 4, std=[1] * 4)
+    views = dict(tta_pipeline=views_of(1.0), tta_model=tta_model, data_preprocessor=beside)
+    write_experiment(tmp_path, channel=RED, **views)
+    run(monkeypatch, tmp_path, 'test.py', '--tta')
+    assert metrics(tmp_path)['OA'] == 100
 
 
 def test_a_stock_model_of_the_optical_image_alone_is_drawn_and_written(tmp_path, monkeypatch):
-    stock = dict(_delete_=True, type='SegDataPreProcessor', mean=[0] * 3, std=[1] * 3)
+    stock = stock_preprocessor(3)
     folders = dict(_delete_=True, img_path='img', seg_map_path='label')
     visualization = dict(_delete_=True, type='SegVisualizationHook', interval=50)
     overrides = {

@@ -90,7 +90,6 @@ def test_modality_of_a_built_model_is_selected_under_its_wrappers():
     model = MODELS.build(tiny_model())
     views = MODELS.build(dict(type='SegTTAModel', module=model))
     assert select_modality(views, 'aux') == 'both'
-    assert model.data_preprocessor.modality == 'aux'
     assert select_modality(model, 'both') == 'aux'
     with pytest.raises(ValueError, match="modality='dsm'; it is 'both', 'rgb' or 'aux'"):
         select_modality(model, 'dsm')
@@ -99,3 +98,25 @@ def test_modality_of_a_built_model_is_selected_under_its_wrappers():
 def test_modality_of_a_model_that_knows_none_is_refused():
     with pytest.raises(ValueError, match='SegDataPreProcessor, which cannot leave a modality out'):
         select_modality(MODELS.build(STOCK), 'rgb')
+
+
+@pytest.mark.parametrize(('modality', 'zeros'), [('both', []), ('rgb', [3]), ('aux', [0, 1, 2])])
+def test_a_stock_preprocessor_drops_a_modality_where_the_channels_are_told(modality, zeros):
+    model = MODELS.build(STOCK)
+    assert select_modality(model, 'aux', (3, 1)) == 'both'
+    assert select_modality(model, modality) == 'aux'  # it knows now
+    inputs = model.data_preprocessor(batch())['inputs']
+    assert [channel for channel in range(4) if not inputs[:, channel].any()] == zeros
+
+
+def test_a_stock_preprocessor_of_the_optical_image_alone_has_no_other():
+    model = MODELS.build(dict(STOCK, data_preprocessor=dict(type='SegDataPreProcessor')))
+    assert select_modality(model, 'rgb', (3, 0)) == 'both'
+    with pytest.raises(ValueError, match=r"modality='aux', but the model has none .*\(3, 0\)"):
+        select_modality(model, 'aux', (3, 0))
+
+
+@pytest.mark.parametrize('left', [dict(size=(64, 64)), dict(bgr_to_rgb=True)])
+def test_what_a_stock_preprocessor_leaves_in_a_config_is_refused(left):
+    with pytest.raises(ValueError, match=r'has (size|bgr).*put _delete_=True into data_prepr'):
+        preprocessor(**left)
