@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mobanet_mmseg.downloads import fetched
+from mobanet_mmseg.downloads import NotFetchedError, fetched, kept_path
+from mobanet_mmseg.writing import NotWrittenError
 
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
@@ -55,12 +56,24 @@ def load_url(
         model_dir: Where files are kept; None is torch's cache.
         map_location: See ``torch.load``.
         progress: Not used.
+
+    Raises:
+        NotFetchedError: If the file is not kept and cannot be fetched.
     """
 
     def read(path: Path) -> Any:
         return torch.load(path, map_location=map_location, weights_only=True)
 
-    return fetched(address, read, model_dir)
+    try:
+        return fetched(address, read, model_dir)
+    except NotWrittenError:
+        raise
+    except OSError as error:
+        raise NotFetchedError(
+            f'The weight file {address} cannot be fetched ({error}): download it elsewhere and put '
+            f'it at {kept_path(address, model_dir)}, or begin without it (init_cfg=None in the '
+            'part of the model that names it, pretrained=None in a model of MMSegmentation).'
+        ) from error
 
 
 class _MissingOps(ModuleType):

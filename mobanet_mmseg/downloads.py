@@ -21,6 +21,10 @@ PROMISED = re.compile(r'-(?!20\d{6}\.)([0-9a-f]{8})\.')  # a checksum in a name,
 Content = TypeVar('Content')
 
 
+class NotFetchedError(FileNotFoundError):
+    """An address gives nothing; the sentence says why, and where else its file may be put."""
+
+
 class ChecksumError(ValueError):
     """An address gives another file than its name promises."""
 

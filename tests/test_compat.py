@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils.dl_utils.misc import mmcv_full_available
+from mmseg.registry import MODELS
 
 from mobanet_mmseg.compat import _history_statistic, patch_stack
 
@@ -95,6 +96,27 @@ def test_checkpoint_from_an_address_loads_but_runs_no_code(address, tmp_path, ca
     with pytest.raises(Exception, match='weights_only'):
         CheckpointLoader.load_checkpoint(f'{address}/evil.pth')
     assert 'never' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='ResNetV1c', depth=18, base_channels=4, stem_channels=4),
+        dict(type='SwinTransformer', embed_dims=8, depths=[1] * 4, num_heads=[1] * 4),
+    ],
+    ids=lambda backbone: backbone['type'],
+)
+def test_a_stock_backbone_without_network_says_which_file_to_put_where(
+    backbone, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    address = 'http://127.0.0.1:9/swin.pth'  # the discard port: nothing listens
+    model = MODELS.build(dict(backbone, init_cfg=dict(type='Pretrained', checkpoint=address)))
+    with pytest.raises(
+        FileNotFoundError,
+        match=r'weight file http.*cannot be fetched .*hub/checkpoints/\w{16}/swin\.pth, or begin',
+    ):
+        model.init_weights()
 
 
 def test_the_loader_of_mmengines_fork_runs_no_code(tmp_path, capsys):

@@ -15,7 +15,7 @@ from mmengine.runner.checkpoint import (
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mobanet_mmseg.downloads import ChecksumError, fetched, kept_path
+from mobanet_mmseg.downloads import ChecksumError, NotFetchedError, fetched, kept_path
 from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
 from mobanet_mmseg.writing import NotWrittenError
 
@@ -164,6 +164,8 @@ def _explain(error: Exception, source: str, kind: str, advice: str) -> Exception
     """Say in a sentence why a file could not be read."""
     if isinstance(error, NotWrittenError):
         return error
+    if isinstance(error, NotFetchedError):
+        error = error.__cause__
     if '://' in source and isinstance(error, OSError):  # urllib's errors too
         return FileNotFoundError(
             f'The {kind} {source} cannot be fetched ({error}): download it elsewhere and put it '

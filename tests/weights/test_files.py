@@ -57,8 +57,11 @@ def test_missing_file_says_where_to_put_it(tmp_path):
 def test_address_without_network_says_which_file_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     address = 'http://127.0.0.1:9/vit.pth'  # the discard port: nothing listens
-    with pytest.raises(FileNotFoundError, match=r'hub/checkpoints/\w{16}/vit\.pth.*cfg-options'):
+    with pytest.raises(
+        FileNotFoundError, match=r'hub/checkpoints/\w{16}/vit\.pth.*cfg-options'
+    ) as caught:
         read_tensors(address)
+    assert str(caught.value).count('cannot be fetched') == 1
 
 
 def test_a_short_name_without_network_says_where_the_file_of_its_address_goes(
