@@ -20,6 +20,8 @@ default_hooks = dict(
     # fifth batch alone
     visualization=dict(type='MultimodalVisualizationHook'),
     parameters=dict(type='TrainableParametersHook'),
+    # weights of three channels start a backbone of more (in_channels=4): the new ones begin as 0
+    pretrained_stem=dict(type='PretrainedStemHook', new_channels='zeros'),
     # strict=False: a training may start (load_from) from what fits of another task's checkpoint
     strict_checkpoint=dict(type='StrictCheckpointHook', strict=True),
     # allow=True: a tile may be trained on and validated or tested on

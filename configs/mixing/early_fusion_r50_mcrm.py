@@ -2,8 +2,8 @@
 
 python tools/train.py configs/mixing/early_fusion_r50_mcrm.py
 
-The data preprocessor masks the normalised batch as in MoBaNet; everything else is MMSeg's. Of
-ImageNet's weights all but the first convolution (three channels) fit, and the log says so.
+The data preprocessor masks the normalised batch as in MoBaNet; everything else is MMSeg's. The
+height's weights of the first convolution begin as 0, beside ImageNet's three, and the log says so.
 type='TiledEncoderDecoder' tests a whole tile many times faster. Not trained on the real tiles by
 us yet.
 """

@@ -216,7 +216,6 @@ _base_ = [{base!r}]
 crop_size = (64, 64)
 model = dict(
     pretrained=None,
-    data_preprocessor=dict(size=crop_size),
     backbone=dict(depth=18, base_channels=8, stem_channels=8),
     decode_head=dict(in_channels=64, channels=8, c1_in_channels=8, c1_channels=4),
     auxiliary_head=dict(in_channels=32, channels=8),

@@ -10,6 +10,19 @@ EMBED_DIMS = 16
 WIDTH = 8  # channels of necks and heads
 VGG_STREAMS = ('SegNet', 'FuseNet', 'VFuseNet', 'CMFNet')
 
+# MMSeg's backbones: channels of each map, and the settings that give them
+STOCK = dict(
+    UNet=([WIDTH * multiple for multiple in (16, 8, 4, 2, 1)], dict(base_channels=WIDTH)),
+    MixVisionTransformer=(
+        [WIDTH, WIDTH, 2 * WIDTH, 2 * WIDTH],
+        dict(embed_dims=WIDTH, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]),
+    ),
+    StackedMSCAN=(
+        [WIDTH, WIDTH, 2 * WIDTH, 2 * WIDTH],
+        dict(embed_dims=[8, 8, 16, 16], mlp_ratios=[2, 2, 2, 2], depths=[1, 1, 1, 1]),
+    ),
+)
+
 
 def toy(config: Config) -> ConfigDict:
     """Give the toy-sized model of a config; its encoder is random, its windows are small."""
@@ -36,6 +49,10 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
     """Shrink a backbone in place; returns the channels of each of its maps."""
     kind = backbone.type
     backbone.pop('init_cfg', None)
+    if kind in STOCK:
+        widths, settings = STOCK[kind]
+        backbone.update(settings)
+        return widths
     if kind == 'TwoStream':
         (backbone.get('aux') or {}).pop('init_cfg', None)
         return shrink_backbone(backbone.backbone)
@@ -106,6 +123,8 @@ def shrink_head(head: ConfigDict, widths: list[int]) -> None:
     head.update(in_channels=in_channels, channels=WIDTH)
     if head.type == 'FTransUNetHead':
         head.decoder_channels = [WIDTH] * 4
+    if head.type == 'LightHamHead':
+        head.ham_channels, head.norm_cfg.num_groups = WIDTH, 4
     if 'c1_in_channels' in head:
         head.update(c1_in_channels=widths[0], c1_channels=4)
 

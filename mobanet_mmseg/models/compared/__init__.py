@@ -7,6 +7,7 @@ from mobanet_mmseg.models.compared.fusenet import FuseNet
 from mobanet_mmseg.models.compared.manet import MANet
 from mobanet_mmseg.models.compared.maresunet import MAResUNetHead
 from mobanet_mmseg.models.compared.segnet import SegNet, SegNetHead
+from mobanet_mmseg.models.compared.segnext import StackedMSCAN
 from mobanet_mmseg.models.compared.unetformer import UNetFormerHead
 from mobanet_mmseg.models.compared.vfusenet import VFuseNet
 
@@ -25,6 +26,7 @@ __all__ = [
     'SegNet',
     'SegNetHead',
     'SixLevelResNet',
+    'StackedMSCAN',
     'UNetFormerHead',
     'VFuseNet',
 ]

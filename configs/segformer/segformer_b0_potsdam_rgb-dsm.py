@@ -1,0 +1,9 @@
+"""SegFormer B0, ISPRS Potsdam, RGB and height as four channels.
+
+python tools/train.py configs/segformer/segformer_b0_potsdam_rgb-dsm.py
+"""
+_base_ = [
+    '../_base_/models/segformer_b0.py', '../_base_/datasets/isprs_potsdam.py',
+    '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
+]
+model = dict(data_preprocessor=_base_.optical_aux, backbone=dict(in_channels=4))

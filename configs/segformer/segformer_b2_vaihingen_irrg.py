@@ -1,0 +1,8 @@
+"""SegFormer B2, ISPRS Vaihingen, infrared-red-green alone.
+
+python tools/train.py configs/segformer/segformer_b2_vaihingen_irrg.py
+"""
+_base_ = [
+    '../_base_/models/segformer_b2.py', '../_base_/datasets/isprs_vaihingen_irrg.py',
+    '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
+]

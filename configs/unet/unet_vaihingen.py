@@ -1,0 +1,8 @@
+"""U-Net, ISPRS Vaihingen, infrared-red-green alone.
+
+python tools/train.py configs/unet/unet_vaihingen.py
+"""
+_base_ = [
+    '../_base_/models/unet.py', '../_base_/datasets/isprs_vaihingen_irrg.py',
+    '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
+]
