@@ -4,16 +4,17 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import mmengine.config.config
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from scenes.commands import leave_configs_plain
 from scenes.paths import SHARED
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 
 gc.freeze()  # MMEngine collects garbage for each dataset, and what is imported is none
-leave_configs_plain()
+# the runner lays its config out four times, which takes longer than a toy's training
+mmengine.config.config.FormatCode = lambda text, **options: (text, True)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,10 +1,13 @@
 import json
-import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from scenes.limits import no_root
+from scenes.paths import ROOT
 
 from mobanet_mmseg.folders import Ledger, check_folder, kept_folder, locked, whole_folder
 from mobanet_mmseg.writing import write_text
@@ -148,26 +151,29 @@ def test_somebody_elses_hidden_folder_is_not_emptied(tmp_path):
         (tmp_path / name).rmdir()
 
 
-@pytest.fixture(params=[whole_folder, kept_folder])
+WORK = """
+import sys, time
+from pathlib import Path
+from mobanet_mmseg.folders import {kind}_folder
+with {kind}_folder(Path({out!r}), {tool!r}) as held:
+    Path({out!r}).with_name('begun').touch()
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(params=['whole', 'kept'])
 def killed(request, tmp_path):
     """Give how a process that holds the folder is killed."""
-    begun = tmp_path / 'begun'
-
-    def work():
-        with request.param(tmp_path / 'out', TOOL):
-            begun.touch()
-            time.sleep(60)
-
-    process = multiprocessing.get_context('fork').Process(target=work)
-    process.start()
-    while not begun.exists() and process.is_alive():
+    code = WORK.format(kind=request.param, out=str(tmp_path / 'out'), tool=TOOL)
+    process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT)
+    while not (tmp_path / 'begun').exists() and process.poll() is None:
         time.sleep(0.01)
 
     def kill():
-        process.kill()
-        process.join()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
-    kill.folder = request.param
+    kill.folder = {'whole': whole_folder, 'kept': kept_folder}[request.param]
     yield kill
     kill()
 

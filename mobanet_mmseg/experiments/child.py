@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 
 import mobanet_mmseg
 from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.datasets.channels import modality_channels_of
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import parts
 from mobanet_mmseg.engine.agreement import check_agreement
@@ -38,9 +39,9 @@ from mobanet_mmseg.evaluation.segmentation_metric import (
 from mobanet_mmseg.experiments.cost import measure_cost
 from mobanet_mmseg.experiments.runs import CONFIG, COST, RESULT, WORK, read_json
 from mobanet_mmseg.models.data_preprocessor import select_modality
-from mobanet_mmseg.visualization.pictures import sample_name
+from mobanet_mmseg.visualization.pictures import sample_name, stems_of
 from mobanet_mmseg.weights.newest import last_checkpoint
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import Stems, write_text
 
 
 class Stopwatch(Hook):
@@ -67,6 +68,11 @@ class TileMatrices(Hook):
 
     def __init__(self) -> None:
         self.matrices: dict[str, torch.Tensor] = {}
+        self.stems = Stems()
+
+    def before_test(self, runner: Runner) -> None:
+        """Name the tiles."""
+        self.matrices, self.stems = {}, stems_of(runner.test_dataloader.dataset)
 
     def after_test_iter(
         self,
@@ -85,7 +91,7 @@ class TileMatrices(Hook):
         """
         count = len(runner.test_dataloader.dataset.metainfo['classes'])
         for sample in outputs or ():
-            name = sample_name(sample)
+            name = sample_name(sample, self.stems)
             maps = sample.pred_sem_seg.data, sample.gt_sem_seg.data
             self.matrices[name] = confusion_matrix(*maps, count, IGNORE_INDEX, name).cpu()
 
@@ -140,7 +146,7 @@ def work(args: argparse.Namespace) -> None:
         'seed': args.seed,
         'classes': list(dataset.metainfo['classes']),
         'excluded_classes': _excluded_classes(runner),
-        'aux_channels': max((len(part.aux_bands) for part in _ours(dataset)), default=0),
+        'channels': modality_channels_of(dataset),  # optical, auxiliary
         'cost': cost,
         'training': _train(runner),
         'split': {'train': _stems(runner.train_dataloader.dataset), 'test': _stems(dataset)},
@@ -187,8 +193,8 @@ def _test(
     metrics, tiles, seconds = {}, {}, {}
     for modality in modalities:
         if modality != 'both':  # which a network without modalities gets, too
-            select_modality(runner.model, modality)
-        recorder.matrices = {}
+            channels = modality_channels_of(runner.test_dataloader.dataset)
+            select_modality(runner.model, modality, channels)
         start = time.perf_counter()
         runner.test_loop.run()  # of what is trained: nothing is loaded again
         seconds[modality] = round(time.perf_counter() - start, 3)
@@ -207,13 +213,10 @@ def _excluded_classes(runner: SafeRunner) -> list[str]:
     return list(next((metric.excluded_classes for metric in ours), ()))
 
 
-def _ours(dataset: Dataset) -> list[MultimodalSegDataset]:
-    return [part for part in parts(dataset) if isinstance(part, MultimodalSegDataset)]
-
-
 def _stems(dataset: Dataset) -> list[str]:
     """Names of the tiles."""
-    paths = (part.tile_size(index)[0] for part in _ours(dataset) for index in range(len(part)))
+    ours = [part for part in parts(dataset) if isinstance(part, MultimodalSegDataset)]
+    paths = (part.tile_size(index)[0] for part in ours for index in range(len(part)))
     return [Path(path).stem for path in paths]
 
 

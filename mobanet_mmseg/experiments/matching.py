@@ -36,7 +36,7 @@ class Matched:
     """One tile that all sides have predicted.
 
     Args:
-        name: Stem of its optical raster.
+        name: As the first side names it.
         tiles: The tile as each side reads it, in the order of the sides.
     """
 
@@ -74,14 +74,9 @@ def match_tiles(sides: Sequence[Side]) -> list[Matched]:
                 f'{sides[0].name} has the classes {", ".join(names[0])} and {side.name} '
                 f'{", ".join(classes)}: compare runs with the same classes.'
             )
-    matched = [
-        Matched(Path(tile.info['img_path']).stem, tuple(each[truth] for each in found))
-        for truth, tile in found[0].items()
+    return [
+        Matched(tile.name, tuple(each[truth] for each in found)) for truth, tile in found[0].items()
     ]
-    stems = [tile.name for tile in matched]
-    if len({*stems}) != len(stems):
-        raise ValueError('Two test tiles have optical rasters of one name: compare them apart.')
-    return matched
 
 
 def check_places(sides: Sequence[Side], matched: Sequence[Matched], out: Path) -> None:

@@ -50,7 +50,8 @@ class Row:
         """What the network sees."""
         if self.network.inputs or not self.results:
             return self.network.inputs or '-'
-        return BOTH if self.results[0]['aux_channels'] else OPTICAL
+        channels = self.results[0]['channels']  # None of a dataset of another kind
+        return '-' if channels is None else BOTH if channels[1] else OPTICAL
 
 
 def plan_rows(

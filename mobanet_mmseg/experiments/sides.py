@@ -18,6 +18,7 @@ from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.evaluation.segmentation_metric import SegmentationMetric
 from mobanet_mmseg.experiments.runs import CONFIG, WORK
 from mobanet_mmseg.weights.newest import last_checkpoint, newest_checkpoint
+from mobanet_mmseg.writing import Stems
 
 TEMPLATES = ('epoch_{}.pth', 'iter_{}.pth')
 READING = [dict(type='LoadMultimodalRaster'), dict(type='LoadRasterAnnotations')]
@@ -129,7 +130,7 @@ class Side:
             OSError: If a raster is missing.
             ValueError: If the test dataset is of another kind, or has no labels.
         """
-        found = {}
+        found, stems = {}, Stems()  # in the order in which the test names them
         for dataset in _test_datasets(self.config):
             for index in range(len(dataset)):
                 info = dataset.get_data_info(index)
@@ -138,7 +139,8 @@ class Side:
                         f'The test tiles of {self.name} have no labels (seg_map_path) to compare '
                         'with: give them their labels.'
                     )
-                tile = Tile(dataset, index, info, self.maps / f'{Path(info["img_path"]).stem}.tif')
+                name = stems.of(info['img_path'])
+                tile = Tile(name, dataset, index, info, self.maps / f'{name}.tif')
                 found[Path(info['seg_map_path']).resolve()] = tile
         return found
 
@@ -148,12 +150,14 @@ class Tile:
     """One test tile of a side.
 
     Args:
+        name: Of its label map and picture.
         dataset: What reads it, window by window.
         index: Its place in there.
         info: Its files and its size.
         label_map: Where its prediction is.
     """
 
+    name: str
     dataset: MultimodalSegDataset
     index: int
     info: dict[str, Any]

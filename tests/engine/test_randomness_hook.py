@@ -1,6 +1,5 @@
 """A training that stops and resumes ends in the very numbers of one that does not."""
 
-import gc
 import random
 from types import SimpleNamespace
 
@@ -39,16 +38,6 @@ class StopHook(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.at:
             raise Stopped
-
-
-@pytest.fixture(scope='module', autouse=True)
-def no_wait():
-    """Torch waits 5 seconds for a worker whose loader is collected, MMEngine 2 after an epoch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.2)
-        patch.setattr('mmengine.runner.loops.time', SimpleNamespace(sleep=lambda seconds: None))
-        yield
-        gc.collect()
 
 
 @pytest.fixture(scope='module')

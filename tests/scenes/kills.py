@@ -19,7 +19,6 @@ import torch
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
 from pytest import MonkeyPatch
-from scenes.commands import leave_configs_plain
 from scenes.training import run, write_training
 
 EPOCHS = 6
@@ -130,7 +129,6 @@ def differs(one: Path, other: Path) -> str:
 
 def main(folder: Path, kills: int, seed: int) -> str:
     """Kill that many trainings; gives what went wrong first, or nothing."""
-    leave_configs_plain()
     write_training(folder)
     draw, began = random.Random(seed), time.monotonic()
     child, begun = start(folder, 'whole', lambda: None)
