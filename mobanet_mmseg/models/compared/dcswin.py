@@ -19,7 +19,11 @@ class DCSwin(SwinTransformer):
     """Swin transformer frozen as in DC-Swin: at once, but for the norms of the maps.
 
     MMSegmentation's freezes ``frozen_stages`` with the norms of what leaves them, and no sooner
-    than training begins, when DDP has taken the parameters for trained ones.
+    than training begins, when DDP has taken the parameters for trained ones. Of Swin-B's 86,745,016
+    parameters, ``frozen_stages=1`` freezes 536,520 here (256 more there): the patch embedding, and
+    the first stage with the patch merging behind it.
+
+    Source: Swin Transformer, Liu et al., ICCV 2021 (arXiv:2103.14030), as DC-Swin trains it.
 
     Args:
         **kwargs: Passed to ``mmseg.models.SwinTransformer``.
@@ -105,7 +109,9 @@ class DCSwinHead(BaseDecodeHead):
     of which :math:`o_1` and the upsampled :math:`o_2` are added and classified.
 
     Source: DC-Swin, Wang et al., GRSL 2022 (arXiv:2104.12137, 10.1109/LGRS.2022.3143368), as its
-    public implementation has it, whose attention takes square images alone; this one takes any.
+    public implementation has it, whose attention takes square images alone; this one takes any. The
+    published 118.39 M parameters are those that are trained, with a frozen Swin-B as
+    :class:`DCSwin`'s.
 
     Args:
         in_channels: Channels of the four maps, at 1/4 to 1/32 of the image.
