@@ -6,9 +6,6 @@ MoBaNet's paper reports OA 89.70, mF1 91.19, mIoU 84.03 of it; this configuratio
 trained on the real tiles by us yet.
 """
 _base_ = [
-    '../_base_/models/abcnet.py', '../_base_/datasets/isprs_potsdam.py',
+    '../_base_/models/abcnet.py', '../_base_/datasets/isprs_potsdam_rgb.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-train_dataloader = dict(dataset=dict(height=None))
-val_dataloader = dict(dataset=dict(height=None))
-test_dataloader = val_dataloader

@@ -6,9 +6,6 @@ MoBaNet's paper reports OA 89.0, mF1 90.5, mIoU 83.9 of it; this configuration h
 trained on the real tiles by us yet.
 """
 _base_ = [
-    '../_base_/models/maresunet.py', '../_base_/datasets/isprs_potsdam.py',
+    '../_base_/models/maresunet.py', '../_base_/datasets/isprs_potsdam_rgb.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-train_dataloader = dict(dataset=dict(height=None))
-val_dataloader = dict(dataset=dict(height=None))
-test_dataloader = val_dataloader
