@@ -713,3 +713,12 @@ def test_files_are_predicted_in_column_blocks_as_whole(scene, monkeypatch):
     np.testing.assert_array_equal(shares[..., 0] == 255, np.isnan(whole.probabilities[0]))
     np.testing.assert_array_equal(model(*pair).labels, whole.labels)
     assert counts.sum() == 37 * 700
+
+
+def test_a_stock_model_of_four_channels_predicts_without_the_auxiliary_image(scene, tmp_path):
+    config, checkpoint = write_trained(tmp_path, STOCK)
+    alone = MultimodalInferencer(config, checkpoint, modality='rgb')
+    without = alone(scene['rgb']).labels
+    assert np.array_equal(alone(scene['rgb'], scene['aux']).labels, without)
+    with pytest.raises(ValueError, match='There is no auxiliary image'):
+        MultimodalInferencer(config, checkpoint)(scene['rgb'])
