@@ -15,5 +15,6 @@ optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
     optimizer=dict(type='Adamax', lr=1e-3, weight_decay=1e-5))
-param_scheduler = [dict(type='PolyLR', power=0.3, eta_min=0.0, begin=0, end=30, by_epoch=True)]
+# MMEngine's reaches 0 one epoch before the end, which is never come to
+param_scheduler = [dict(type='PolyLR', power=0.3, eta_min=0.0, begin=0, end=31, by_epoch=True)]
 train_cfg = dict(max_epochs=30)
