@@ -6,9 +6,6 @@ MoBaNet's paper reports OA 90.28, mF1 91.78, mIoU 85.03 of it; this configuratio
 trained on the real tiles by us yet.
 """
 _base_ = [
-    '../_base_/models/unetformer.py', '../_base_/datasets/isprs_potsdam.py',
+    '../_base_/models/unetformer.py', '../_base_/datasets/isprs_potsdam_rgb.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-train_dataloader = dict(dataset=dict(height=None))
-val_dataloader = dict(dataset=dict(height=None))
-test_dataloader = val_dataloader

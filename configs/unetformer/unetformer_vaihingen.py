@@ -6,9 +6,6 @@ MoBaNet's paper reports OA 90.76, mF1 90.14, mIoU 82.44 of it; this configuratio
 trained on the real tiles by us yet.
 """
 _base_ = [
-    '../_base_/models/unetformer.py', '../_base_/datasets/isprs_vaihingen.py',
+    '../_base_/models/unetformer.py', '../_base_/datasets/isprs_vaihingen_irrg.py',
     '../_base_/schedules/50e_1000it.py', '../_base_/default_runtime.py'
 ]
-train_dataloader = dict(dataset=dict(height=None))
-val_dataloader = dict(dataset=dict(height=None))
-test_dataloader = val_dataloader

@@ -60,16 +60,17 @@ def images(channels: int) -> Tensor:
 def fill(network: nn.Module) -> nn.Module:
     """Give each parameter waves of its own flat index; the network comes back in eval mode."""
     network.double().eval()
+    longest = max(parameter.numel() for parameter in network.parameters())
+    waves = torch.arange(longest, dtype=torch.float64).mul_(0.7).add_(0.1).sin_()
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            wave = torch.arange(parameter.numel(), dtype=torch.float64)
-            wave = wave.mul_(0.7).add_(0.1).sin_().view_as(parameter)
+            parameter.copy_(waves[: parameter.numel()].view_as(parameter))
             if name == 'weight' and isinstance(module, NORMS):
-                parameter.copy_(1 + 0.1 * wave)
+                parameter.mul_(0.1).add_(1)
             elif name == 'weight' and isinstance(module, _ConvNd | nn.Linear):
-                parameter.copy_(wave * (2 * len(parameter) / parameter.numel()) ** 0.5)
+                parameter.mul_((2 * len(parameter) / parameter.numel()) ** 0.5)
             else:
-                parameter.copy_(0.1 * wave)
+                parameter.mul_(0.1)
         if isinstance(module, _BatchNorm):
             module.reset_running_stats()
     return network

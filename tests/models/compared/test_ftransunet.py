@@ -118,6 +118,7 @@ def test_counts():
     assert count(head.conv_seg) == 870
 
 
+@pytest.mark.slow
 def test_logits_are_the_public_implementations():
     check(model_base('ftransunet'), EXPECTED)
 

@@ -47,6 +47,7 @@ def test_counts(tuning):
     assert sum(value.numel() for value in network.parameters()) == total + 89_670_912
 
 
+@pytest.mark.slow
 @BOTH
 def test_logits_are_the_public_implementations(tuning):
     config = model_base('manet')
