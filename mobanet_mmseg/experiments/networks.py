@@ -90,7 +90,7 @@ def _stock(key: str, name: str, backbone: str) -> tuple[Network, Network]:
 def _mobanet(key: str, encoder: str, size: str) -> Network:
     return Network(
         f'mobanet_{key}',
-        f'MoBaNet ({encoder})',
+        f'MoBaNet ({encoder}-{size})',
         f'ViT-{size}',
         BOTH,
         f'mobanet/{{data}}_{key}.py',
@@ -128,9 +128,9 @@ NETWORKS = (
     _mobanet('dinov2_l', 'DINOv2', 'L'),
     *_stock('deeplabv3plus_r50', 'DeepLabV3+', 'ResNet50'),
     *_stock('upernet_swin_t', 'UPerNet', 'Swin-T'),
-    *_stock('segformer_b0', 'SegFormer', 'MiT-B0'),
-    *_stock('segformer_b2', 'SegFormer', 'MiT-B2'),
-    *_stock('segnext_t', 'SegNeXt', 'MSCAN-T'),
+    *_stock('segformer_b0', 'SegFormer B0', 'MiT-B0'),
+    *_stock('segformer_b2', 'SegFormer B2', 'MiT-B2'),
+    *_stock('segnext_t', 'SegNeXt-T', 'MSCAN-T'),
 )
 
 

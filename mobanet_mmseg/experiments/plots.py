@@ -62,6 +62,12 @@ def draw_points(panels: dict[str, list[Point]], score: str, title: str) -> np.nd
         axes.set_ylabel(score)
     if not any(shown for _, shown in drawn):
         drawn[0][0].set_title('nothing has run yet', fontsize=FONT)
+    named = {}
+    for axes, _ in drawn:
+        named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if named:  # beside the points, not over them
+        place = {'loc': 'outside lower center', 'ncols': len(named), 'fontsize': FONT}
+        figure.legend(named.values(), named.keys(), **place)
     canvas.draw()  # gives the axes their places
     figure.set_layout_engine('none')
     for axes, shown in drawn:
@@ -93,8 +99,6 @@ def _draw_panel(axes: Axes, points: Sequence[Point], cost: str) -> None:
             capsize=2,
             label=kind,
         )
-    if points:
-        axes.legend(loc='lower right', fontsize=FONT, framealpha=0.8)
 
 
 def _label(axes: Axes, points: Sequence[Point]) -> None:
@@ -102,10 +106,11 @@ def _label(axes: Axes, points: Sequence[Point]) -> None:
     renderer = axes.figure.canvas.get_renderer()
     frame = axes.get_window_extent(renderer)
     places = [axes.transData.transform((point.cost, point.score.mean)) for point in points]
-    taken = [_box(*place, MARKER_SIDE, MARKER_SIDE) for place in places]
-    legend = axes.get_legend()
-    if legend is not None:
-        taken.append(legend.get_window_extent(renderer))
+    taken = []
+    for point, place in zip(points, places, strict=True):  # each marker and its bar
+        end = point.score.mean + (point.score.spread if point.score.count > 1 else 0)
+        bar = 2 * (axes.transData.transform((point.cost, end))[1] - place[1])
+        taken.append(_box(*place, MARKER_SIDE, max(MARKER_SIDE, bar)))
     for point, place in sorted(zip(points, places, strict=True), key=lambda pair: -pair[1][1]):
         text = axes.annotate(
             point.name, place, xycoords='figure pixels', fontsize=FONT, ha='center', va='center'

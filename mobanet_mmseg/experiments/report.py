@@ -162,7 +162,8 @@ class Report:
     def accuracy(self) -> Table:
         """Tables I and II: F1 of each class, the means, and the paper's means beside them."""
         keys = [*(f'F1.{name}' for name in self._classes), *MEANS]
-        header = ['Method', 'Backbone', 'Input', *(key.replace('_', ' ') for key in keys), 'n', '']
+        columns = (key.replace('_', ' ').replace('.', ' ') for key in keys)
+        header = ['Method', 'Backbone', 'Input', *columns, 'n', 'state']
         header += [f"paper's {key}" for key in PAPERS_MEANS if self._papers]
         table = Table('Accuracy, per cent', tuple(header), [])
         for row in self.rows:

@@ -6,7 +6,7 @@ from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
 
 from mobanet_mmseg.experiments.cost import random_weights
-from mobanet_mmseg.experiments.networks import NETWORKS, Network, choose_networks
+from mobanet_mmseg.experiments.networks import BOTH, NETWORKS, OPTICAL, Network, choose_networks
 from mobanet_mmseg.experiments.paper import COSTS, SCORES
 from mobanet_mmseg.experiments.protocols import Protocol, Schedule, city_tiles
 from mobanet_mmseg.experiments.rows import plan_rows
@@ -17,7 +17,8 @@ POTSDAM = CONFIGS / 'mobanet' / 'potsdam_dinov2_b.py'
 
 def test_rows_of_the_paper_have_its_values():
     names = [network.paper for network in NETWORKS if network.paper]
-    assert len({network.key for network in NETWORKS}) == len(NETWORKS)
+    for names_of_all in zip(*((network.key, network.name) for network in NETWORKS), strict=True):
+        assert len({*names_of_all}) == len(NETWORKS)
     for data in ('potsdam', 'vaihingen'):
         assert sorted(SCORES[data]) == sorted(names)
     assert set(COSTS) <= set(names)
@@ -126,6 +127,16 @@ def test_rows_are_those_that_are_asked_for_and_ones_own():
         choose_networks([], [POTSDAM, POTSDAM])
     with pytest.raises(FileNotFoundError, match=r'There is no config nowhere\.py'):
         Network.of_config(ROOT.joinpath('nowhere.py').relative_to(ROOT))
+
+
+@pytest.mark.parametrize('data', ['potsdam', 'vaihingen'])
+def test_all_rows_but_one_have_a_config_of_what_they_see(data):
+    networks = [network for network in NETWORKS if not network.reason]
+    for network in networks:
+        config = Config.fromfile(network.find_config(CONFIGS, Protocol(data)))
+        optical = config.test_dataloader.dataset.get('height', 'dsm') is None
+        assert network.inputs == (OPTICAL if optical else BOTH), network.key
+    assert len(networks) == len(NETWORKS) - 1
 
 
 def test_a_row_without_a_run_has_its_reason(tmp_path):
