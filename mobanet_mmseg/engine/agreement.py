@@ -228,8 +228,9 @@ def _takes(model: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _maps(model: dict[str, Any]) -> Iterator[str]:
     """Compare the maps that the heads read with those that there are."""
     backbone, necks = model.get('backbone') or {}, model.get('neck') or []
-    taps = _setting(backbone.get('backbone', backbone), 'out_indices')  # of TwoStream: its inner's
-    if not isinstance(taps, list | tuple):
+    inner = backbone.get('backbone', backbone)  # of TwoStream: its inner one
+    taps = _setting(inner, 'out_indices')
+    if not isinstance(taps, list | tuple) or _has_maps_of_its_own(inner):
         return
     number, streams = len(taps), ''
     necks = necks if isinstance(necks, list | tuple) else [necks]
@@ -256,6 +257,19 @@ def _maps(model: dict[str, Any]) -> Iterator[str]:
                 f'{number - 1} (model.backbone.out_indices={tuple(taps)}{streams}): correct '
                 'in_index or out_indices.'
             )
+
+
+def _has_maps_of_its_own(backbone: dict[str, Any]) -> bool:
+    """Whether a backbone takes no ``out_indices`` itself, and has another forward than who does."""
+    kind = MODELS.get(backbone['type']) if isinstance(backbone.get('type'), str) else None
+    if 'out_indices' in backbone or kind is None:
+        return False
+    owner = next(
+        parent
+        for parent in kind.__mro__
+        if 'out_indices' in inspect.signature(parent.__init__).parameters
+    )
+    return kind.forward is not owner.forward
 
 
 def _sizes(split: Split) -> Iterator[str]:

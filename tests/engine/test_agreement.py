@@ -7,7 +7,9 @@ from scenes.training import run, write_training
 
 from mobanet_mmseg.engine.agreement import ConfigError, check_agreement, disagreements
 
-CONFIGS = sorted(ROOT.glob('configs/m*/*.py'))
+# each network once; test_configs.py builds them all
+PATTERNS = ('m[io]*/*.py', '*/*_potsdam.py', '*/*_potsdam_rgb*.py')
+CONFIGS = sorted({path for name in PATTERNS for path in ROOT.glob(f'configs/{name}')})
 ALL = ('train', 'val', 'test')
 HEADS = ('model.decode_head', 'model.auxiliary_head.0', 'model.auxiliary_head.1')
 CE = 'CrossEntropyLoss'
