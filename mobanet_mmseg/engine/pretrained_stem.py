@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mobanet_mmseg.datasets.channels import modality_channels_of
 from mobanet_mmseg.models.tiled import segmentor_of
+from mobanet_mmseg.weights.channels import with_channels
 
 RGB = 3  # channels of the images that backbones are pretrained on
 
@@ -85,11 +86,7 @@ class PretrainedStemHook(Hook):
                 'and never be seen: set frozen_stages=-1 in the backbone, or '
                 "default_hooks.pretrained_stem.new_channels='mean'."
             )
-        widened = given.new_zeros(wanted.shape)
-        if self.new_channels == 'mean':
-            widened[:] = given.mean(dim=1, keepdim=True)
-        widened[:, :RGB] = given
-        state_dict[f'{prefix}weight'] = widened
+        state_dict[f'{prefix}weight'] = with_channels(given, wanted.shape[1], self.new_channels)
         begins = 'zero' if self.new_channels == 'zeros' else 'the mean over those'
         runner.logger.info(
             f'{name} takes {wanted.shape[1]} channels and its pretrained weights {RGB}: the first '

@@ -114,7 +114,9 @@ def write_scene(tmp_path: Path) -> dict:
     return {**paths, 'expected': expected}
 
 
-def write_trained(folder: Path, model: dict, dataset: dict | None = None) -> tuple[Path, Path]:
+def write_trained(
+    folder: Path, model: dict, dataset: dict | None = None, meta: dict | None = None
+) -> tuple[Path, Path]:
     """Write a config and a checkpoint of a model with random weights."""
     config, checkpoint = folder / 'trained.py', folder / 'trained.pth'
     content = {'default_scope': 'mmseg', 'model': model}
@@ -122,6 +124,6 @@ def write_trained(folder: Path, model: dict, dataset: dict | None = None) -> tup
     Config(content).dump(config)
     weights = MODELS.build(Config(content).model).state_dict()
     count = model['decode_head']['num_classes']
-    legend = {'classes': CLASSES[:count], 'palette': PALETTE[:count]}
-    torch.save({'state_dict': weights, 'meta': {'dataset_meta': legend}}, checkpoint)
+    meta = meta or {'classes': CLASSES[:count], 'palette': PALETTE[:count]}
+    torch.save({'state_dict': weights, 'meta': {'dataset_meta': meta}}, checkpoint)
     return config, checkpoint

@@ -13,6 +13,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
+from mobanet_mmseg.weights.channels import with_channels
+
 
 @MODELS.register_module()
 class SixLevelResNet(ResNet):
@@ -50,10 +52,8 @@ def _fit_first_convolution(
     given, wanted = state_dict.get(name), resnet.conv1.in_channels
     if given is None or given.shape[1] == wanted:
         return
-    fitted = given.mean(dim=1, keepdim=True).repeat(1, wanted, 1, 1)
+    state_dict[name] = with_channels(given, wanted)
     kept = given.shape[1] if wanted > given.shape[1] else 0
-    fitted[:, :kept] = given[:, :kept]
-    state_dict[name] = fitted
     print_log(
         f'The first convolution takes {wanted} channels and its pretrained weights '
         f'{given.shape[1]}: {wanted - kept} begin as the mean over those.',

@@ -16,6 +16,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.compared.se_fusion import SEFusion
+from mobanet_mmseg.weights.channels import with_channels
 from mobanet_mmseg.weights.checkpoints import mismatches, shapes_of
 from mobanet_mmseg.weights.files import CheckpointError, read_tensors
 from mobanet_mmseg.weights.jax_names import from_jax
@@ -158,8 +159,8 @@ class FTransUNet(BaseModule):
             resize_pos_embed(positions[:, extra:], (side, side), self.grid, num_extra_tokens=0)
         )
         self.rgb.load_state_dict(tensors)
-        root = tensors['root.conv.weight'].mean(dim=1, keepdim=True)
-        tensors['root.conv.weight'] = root.expand(-1, self.modality_channels[1], -1, -1)
+        root = 'root.conv.weight'
+        tensors[root] = with_channels(tensors[root], self.modality_channels[1])
         self.aux.load_state_dict(tensors)
 
     def _pretrained_shapes(self, tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:

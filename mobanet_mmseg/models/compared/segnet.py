@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
@@ -17,6 +16,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mobanet_mmseg.weights.channels import with_channels
 from mobanet_mmseg.weights.checkpoints import mismatches, shapes_of
 from mobanet_mmseg.weights.files import CheckpointError
 from mobanet_mmseg.weights.vgg import CONVS, read_vgg16
@@ -106,7 +106,7 @@ class VGG16(nn.Module):
         if FIRST not in fitted:
             said += f', but for the filters of the first ({self.in_channels} channels)'
         elif self.in_channels != fitted[FIRST].shape[1]:
-            fitted[FIRST] = _with_channels(fitted[FIRST], self.in_channels)
+            fitted[FIRST] = with_channels(fitted[FIRST], self.in_channels)
             lacking = 'each channel beyond the third' if self.in_channels > 3 else 'each channel'
             said += f", {lacking} with the mean of the first filters over the file's three"
         expected = shapes_of(self.stages.state_dict())
@@ -120,13 +120,6 @@ class VGG16(nn.Module):
             )
         self.stages.load_state_dict(fitted, strict=False)
         return said
-
-
-def _with_channels(filters: Tensor, channels: int) -> Tensor:
-    """Give (O, I, k, k) filters another number of channels."""
-    kept = filters if channels > filters.shape[1] else filters[:, :0]
-    mean = filters.mean(dim=1, keepdim=True)
-    return torch.cat([kept, mean.expand(-1, channels - kept.shape[1], -1, -1)], dim=1)
 
 
 class VGGStreams(BaseModule):
