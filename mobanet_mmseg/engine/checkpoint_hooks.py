@@ -39,6 +39,8 @@ class StrictCheckpointHook(Hook):
             FileNotFoundError: If it does not exist.
             CheckpointError: If it is no checkpoint, or holds no training to resume.
         """
+        if runner._has_loaded:  # a test of what was trained: the file may be gone by now
+            return
         source, resume = runner.cfg.get('load_from'), runner.cfg.get('resume')
         if resume and source is None:
             source = runner.newest_checkpoint if isinstance(runner, SafeRunner) else None

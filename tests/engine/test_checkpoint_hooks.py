@@ -55,6 +55,13 @@ def test_own_checkpoint_is_tested_with_and_without_tta_and_resumed(trained, monk
     assert (trained / 'work' / 'epoch_2.pth').exists()
 
 
+def test_a_file_that_has_been_loaded_may_be_gone_when_its_training_is_tested(tmp_path):
+    config = dict(load_from=str(tmp_path / 'gone.pth'), resume=True)
+    StrictCheckpointHook().before_run(SimpleNamespace(cfg=config, _has_loaded=True))
+    with pytest.raises(FileNotFoundError, match='gone.pth'):
+        StrictCheckpointHook().before_run(SimpleNamespace(cfg=config, _has_loaded=False))
+
+
 @pytest.mark.parametrize('tta', [(), ('--tta',)], ids=['plain', 'tta'])
 @pytest.mark.parametrize(
     ('change', 'said'),
