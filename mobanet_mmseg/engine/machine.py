@@ -17,7 +17,7 @@ def describe_machine(device: str | torch.device = 'cpu') -> str:
     """
     parts = [_cpu_name(), f'{os.cpu_count()} cores', f'{torch.get_num_threads()} threads of torch']
     if torch.device(device).type == 'cuda':
-        parts.append(torch.cuda.get_device_name(device))
+        parts += [torch.cuda.get_device_name(device), f'CUDA {torch.version.cuda}']
     parts.append(f'Python {platform.python_version()}')
     parts += [f'{module.__name__} {module.__version__}' for module in (np, torch, rasterio)]
     return ', '.join([*parts, f'GDAL {rasterio.__gdal_version__}'])

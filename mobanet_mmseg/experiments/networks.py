@@ -134,6 +134,20 @@ NETWORKS = (
 )
 
 
+def paper_row(path: Path) -> str:
+    """Give the paper's row of a config of the repository; empty if it has none.
+
+    Args:
+        path: The config.
+    """
+    for network in NETWORKS:
+        for data, optical in OPTICAL_BANDS.items() if network.paper else ():
+            own = network.config.format(data=data, optical=optical)
+            if own and path.resolve().as_posix().endswith(f'/{own}'):
+                return network.paper
+    return ''
+
+
 def choose_networks(keys: Sequence[str] | None, files: Sequence[Path]) -> list[Network]:
     """Give the rows that a user asks for, in the order of the tables, then those of own configs.
 

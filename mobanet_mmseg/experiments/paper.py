@@ -63,6 +63,7 @@ class Cost(NamedTuple):
     memory_mb: str
 
 
+COST_HEADER = ('trainable (M)', 'latency (ms)', 'FPS', 'memory (MB)')
 COSTS = {
     'ABCNet': Cost('13.67', '3.55', '281.61', '194.59'),
     'DC-Swin': Cost('118.39', '14.59', '68.56', '603.83'),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mobanet_mmseg.experiments.paper import COLUMNS, COSTS, SCORES
+from mobanet_mmseg.experiments.paper import COLUMNS, COST_HEADER, COSTS, SCORES
 from mobanet_mmseg.experiments.plots import Point, draw_points
 from mobanet_mmseg.experiments.protocols import DATA, Protocol
 from mobanet_mmseg.experiments.rows import Row
@@ -19,7 +19,6 @@ from mobanet_mmseg.writing import write_text
 MEANS = ('OA', 'mF1', 'mIoU', 'mIoU_all')
 PAPERS_MEANS = ('OA', 'mF1', 'mIoU')
 FILES = ('table.md', 'table.csv', 'table.json', 'table.png')
-PAPERS_COSTS = ('trainable (M)', 'latency (ms)', 'FPS', 'memory (MB)')
 PAPERS_TILES = {'potsdam': (24, 14), 'vaihingen': (16, 17)}  # to train on, to test on
 # where a number stands in a run's, the column, what it is divided by there, and its decimals
 COST_COLUMNS = (
@@ -179,7 +178,7 @@ class Report:
         """Table III: parameters, multiply-adds, latency and memory, and the paper's."""
         header = ['Method', *(name for _, name, _, _ in COST_COLUMNS), 'FPS', 'crop']
         papers = self._papers
-        header += [f"paper's {name}" for name in PAPERS_COSTS if papers]
+        header += [f"paper's {name}" for name in COST_HEADER if papers]
         table = Table('Cost', tuple(header), [])
         for row in self.rows:
             cells = [row.network.name]
@@ -190,7 +189,7 @@ class Report:
             cells.append(f'{1000 / latency.mean:.2f}' if latency.count else '-')
             shapes = {' x '.join(map(str, found['cost']['input_shape'])) for found in row.results}
             cells.append(', '.join(sorted(shapes)) or '-')
-            values = COSTS.get(row.network.paper, ('-',) * len(PAPERS_COSTS))
+            values = COSTS.get(row.network.paper, ('-',) * len(COST_HEADER))
             table.rows.append((*cells, *(values if papers else ())))
         return table
 
