@@ -82,7 +82,7 @@ def _with_state(model: nn.Module, settings: dict[str, Any]) -> OptimWrapper:
     optimizer.pop('fused', None)  # has the same state
     rest = {'optimizer', 'paramwise_cfg', 'constructor', 'dtype', 'loss_scale', 'clip_grad'}
     wrapper = {key: value for key, value in settings.items() if key not in rest}
-    wrapper['type'] = wrapper.get('type', 'OptimWrapper').removeprefix('Amp')
+    wrapper['type'] = wrapper.get('type', 'OptimWrapper').removeprefix('Amp').removeprefix('Bf16')
     built = OPTIM_WRAPPERS.build({**wrapper, 'optimizer': OPTIMIZERS.build(optimizer)})
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
@@ -94,7 +94,8 @@ def _with_state(model: nn.Module, settings: dict[str, Any]) -> OptimWrapper:
 
 def _autocast(settings: dict[str, Any]) -> Any:
     """Lower what mixed precision lowers; its two types have one size."""
-    lowers = settings.get('type', '').startswith('Amp') or settings.get('dtype') is not None
+    mixed = settings.get('type', '').startswith(('Amp', 'Bf16'))
+    lowers = mixed or settings.get('dtype') is not None
     if not lowers or 'float32' in str(settings.get('dtype')):
         return nullcontext()
     return torch.autocast('cpu', torch.bfloat16)
