@@ -79,7 +79,7 @@ def watch(rounds: range, what: str) -> Iterable[int]:
 
 def main() -> None:
     args = parse_args()
-    MMLogger.get_instance('benchmark', log_level='ERROR')  # of how the optimizers are built
+    MMLogger.get_instance('benchmark').setLevel('ERROR')  # of how the optimizers are built
     if torch.device(args.device).type == 'cuda':
         torch.backends.cudnn.benchmark = True  # as in training
     with ending_in_one_sentence():
