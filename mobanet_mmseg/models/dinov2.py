@@ -47,6 +47,7 @@ class DINOv2(Encoder):
         ValueError: If ``arch`` is no size of DINOv2.
     """
 
+    licence = 'Apache-2.0'
     POSITION_OFFSET = 0.1
 
     def __init__(

@@ -27,6 +27,8 @@ class Encoder(BaseModule):
 
     Attributes:
         num_special_tokens: T, which a subclass sets.
+        licence: Licence of the published weights, by SPDX's name; a subclass sets it.
+        overflows_in_fp16: Whether its activations leave the range of 16-bit floats.
         weights_given: Whether every tensor came from a file or a checkpoint.
 
     Raises:
@@ -34,6 +36,8 @@ class Encoder(BaseModule):
     """
 
     num_special_tokens: int
+    licence: str = 'not stated'
+    overflows_in_fp16: bool = False
 
     def __init__(self, vit: nn.Module, init_cfg: dict | None = None) -> None:
         super().__init__()

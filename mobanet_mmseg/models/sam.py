@@ -33,6 +33,7 @@ class SAM(Encoder):
     """
 
     num_special_tokens = 0
+    licence = 'Apache-2.0'
 
     def __init__(
         self,
