@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
+from mmengine.dist import broadcast, get_dist_info
 from mmseg.registry import TRANSFORMS
 from torch import Tensor, nn
 
@@ -24,7 +25,9 @@ class MCRM(nn.Module):
 
     ``floor(ratio * B)`` samples are masked, half of them in the optical image and half in the
     auxiliary one; the odd one goes to either at random. The masked pixels become 0, which is the
-    mean of a normalised image; the sample's other modality stays whole.
+    mean of a normalised image; the sample's other modality stays whole. B counts the samples of
+    all processes, each of which masks its own: two processes with half the batch each mask what one
+    does with the whole.
 
     Source: MoBaNet (arXiv:2603.17705), Eq. 22-23.
 
@@ -55,13 +58,19 @@ class MCRM(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Mask a copy of a normalised (B, C, H, W) batch."""
         images = images.clone()
-        rng = np.random.default_rng(int(torch.randint(2**31, ())))  # follows torch's seed
-        masked = rng.permutation(len(images))[: int(self.ratio * len(images))]
+        rank, world_size = get_dist_info()
+        seed = torch.randint(2**31, ())  # follows torch's seed
+        broadcast(seed)  # the first process's: all draw the same
+        rng = np.random.default_rng(int(seed))
+        count = len(images) * world_size
+        masked = rng.permutation(count)[: int(self.ratio * count)]
         first = rng.integers(2)  # who takes the odd sample
         for turn, sample in enumerate(masked):
             channels = self.modalities[(turn + first) % 2]
             box = sample_rectangle(*images.shape[-2:], self.area_ratio, self.aspect_ratio, rng)
-            images[sample, channels, box.rows, box.cols] = 0
+            own, process = divmod(sample, world_size)  # samplers deal out samples in turns
+            if process == rank:
+                images[own, channels, box.rows, box.cols] = 0
         return images
 
 

@@ -50,6 +50,21 @@ def test_one_rectangle_of_zeros_within_the_area_and_aspect_asked_for():
         assert torch.equal(kept, images)
 
 
+def test_processes_mask_what_one_does_with_the_samples_of_all(monkeypatch):
+    images = torch.rand(6, 4, 24, 36) + 1
+    torch.manual_seed(1)
+    whole = MCRM((3, 1))(images)  # 1 of 6, where 3 processes would mask none of their 2
+    torch.manual_seed(1)
+    drawn, parts = torch.randint(2**31, ()), []
+    monkeypatch.setattr('mobanet_mmseg.models.mcrm.broadcast', lambda seed: seed.copy_(drawn))
+    for rank in range(3):
+        place = (rank, 3)
+        monkeypatch.setattr('mobanet_mmseg.models.mcrm.get_dist_info', lambda place=place: place)
+        parts.append(MCRM((3, 1))(images[rank::3]))
+    assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
+    assert not torch.equal(whole, images)
+
+
 def test_input_stays_as_it_was_and_the_seed_decides():
     images = torch.rand(8, 4, 24, 36) + 1
     before = images.clone()
