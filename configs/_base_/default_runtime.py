@@ -30,6 +30,8 @@ vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
 log_processor = dict(by_epoch=True)
 log_level = 'INFO'
+# on several GPUs, BN takes the statistics of the whole batch; None on several CPUs
+sync_bn = 'torch'
 load_from = None
 resume = False
 randomness = dict(seed=42)

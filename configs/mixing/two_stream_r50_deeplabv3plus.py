@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/datasets/isprs_potsdam.py', '../_base_/schedules/50e_1000it.py',
     '../_base_/default_runtime.py'
 ]
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='TiledEncoderDecoder',
     data_preprocessor=dict(

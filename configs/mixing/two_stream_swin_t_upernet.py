@@ -10,7 +10,7 @@ _base_ = [
     '../_base_/datasets/isprs_potsdam.py', '../_base_/schedules/50e_1000it.py',
     '../_base_/default_runtime.py'
 ]
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 swin_t = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/swin_tiny_patch4_window7_224_20220317-1cdeb081.pth'
 aux_head = dict(
     type='FCNHead',

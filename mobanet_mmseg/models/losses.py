@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mobanet_mmseg.models.distributed import mean_over_processes
+
 
 @MODELS.register_module()
 class LabelSmoothingCrossEntropyLoss(nn.Module):
@@ -80,7 +82,8 @@ class ClassWeightedCrossEntropyLoss(nn.Module):
 
     .. math:: L = \sum_n w(y_n) \, \ell_n(y_n) \Big/ \sum_n w(y_n), \quad \ell_n(c) = -\log p_n(c)
 
-    MMSeg's ``CrossEntropyLoss`` with ``class_weight`` stops at a pixel that is ignored.
+    MMSeg's ``CrossEntropyLoss`` with ``class_weight`` stops at a pixel that is ignored. In several
+    processes the sums are over the pixels of all.
 
     Args:
         class_weight: w, one for each class; 0 learns nothing from a class.
@@ -121,7 +124,7 @@ class ClassWeightedCrossEntropyLoss(nn.Module):
         if weight is not None:
             weights = weights * weight
         losses = F.cross_entropy(pred, target, reduction='none', ignore_index=ignore_index)
-        total = weights.sum()
+        total = mean_over_processes(weights.sum())
         return self.loss_weight * (losses * weights).sum() / total.where(total > 0, 1)
 
 

@@ -19,7 +19,8 @@ class MoBaNet(TiledEncoderDecoder):
 
     The decode head learns from every valid pixel. The auxiliary heads, one per modality, learn
     from the hard ones alone: valid pixels that the fused prediction gets wrong now. Their weight
-    lambda is the ``loss_weight`` of their ``loss_decode``; at inference they do not run. The log
+    lambda is the ``loss_weight`` of their ``loss_decode``; at inference they do not run. The mean
+    over the hard pixels, as that over the valid ones, is over those of all processes. The log
     names the losses of two heads ``rgb`` and ``aux``, by their streams.
 
     Source: MoBaNet (arXiv:2603.17705), Eq. 24-28.

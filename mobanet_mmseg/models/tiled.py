@@ -11,14 +11,15 @@ from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mobanet_mmseg.models.distributed import SharedLosses
 from mobanet_mmseg.tiling.sliding_window import Rows, slide
 from mobanet_mmseg.tiling.symmetries import average_over, check_tta
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips
 
 
 @MODELS.register_module()
-class TiledEncoderDecoder(EncoderDecoder):
-    """``EncoderDecoder`` for images of any size.
+class TiledEncoderDecoder(SharedLosses, EncoderDecoder):
+    """``EncoderDecoder`` for images of any size, whose losses are the same in several processes.
 
     Each window is padded at its bottom and right to a multiple of the data preprocessor's
     ``size_divisor`` and its logits are cropped back, so that pixels stay where they are. In slide

@@ -158,27 +158,6 @@ def test_mmsegs_init_model_loads_our_checkpoint(trained):
     assert model.dataset_meta['classes'][1] == 'building'
 
 
-def test_two_processes_train_without_unused_parameters(trained):
-    # MMEngine's launcher takes a GPU for granted; a process group that is there already is used
-    tool = ROOT / 'tools' / 'train.py'
-    (trained / 'train_two.py').write_text(
-        'import runpy, sys, torch.distributed\n'
-        "torch.distributed.init_process_group('gloo')\n"
-        f'sys.argv[0] = {str(tool)!r}\n'
-        f"runpy.run_path({str(tool)!r}, run_name='__main__')\n"
-        'torch.distributed.barrier()\n'
-        'torch.distributed.destroy_process_group()\n'  # threads that outlive it abort the process
-    )
-    run(
-        *('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2'),
-        *('train_two.py', 'config.py', '--work-dir', 'two', '--launcher', 'pytorch'),
-        *('--cfg-options', 'model_wrapper_cfg.type=MMDistributedDataParallel'),
-        'model_wrapper_cfg.device_ids=None',
-        cwd=trained,
-    )
-    assert (trained / 'two' / 'epoch_1.pth').exists()
-
-
 def test_full_size_model_trains_resumes_and_tests(city, tmp_path, monkeypatch):
     """potsdam_dinov2_b.py itself, its weights a random file in mmpretrain's format."""
     config = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'

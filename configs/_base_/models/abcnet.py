@@ -4,7 +4,7 @@
 implementation starts from swsl_resnet18, whose weights are CC-BY-NC-4.0; torchvision's fit the same
 tensors. The weights of the auxiliary losses are not published: 1, as in BiSeNet.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 head = dict(
     type='ABCNetHead',
     num_classes=6,

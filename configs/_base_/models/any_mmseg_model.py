@@ -20,5 +20,5 @@ optical_aux = dict(
     mean=[123.675, 116.28, 103.53, 0.0],
     std=[58.395, 57.12, 57.375, 1.0],
     size_divisor=32)
-one_gpu_norm = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+one_gpu_norm = dict(type='BN', requires_grad=True)  # sync_bn synchronises it on several GPUs
 sliding = dict(mode='slide', crop_size=(256, 256), stride=(128, 128), batch_size=8)

@@ -2,7 +2,7 @@
 
 The public implementation has 8,540,800 more that never get a gradient, 104,074,118.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 order = ('conv', 'act', 'norm')
 vgg16_bn = 'https://download.pytorch.org/models/vgg16_bn-6c64b313.pth'  # torchvision://vgg16_bn
 model = dict(

@@ -2,7 +2,7 @@
 
 The paper's 43.68 M are 43,684,566: with both encoders' ImageNet classifiers, which nothing uses.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='TiledEncoderDecoder',
     data_preprocessor=dict(

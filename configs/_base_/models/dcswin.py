@@ -2,7 +2,7 @@
 
 The paper's 118.39 M are those that are trained: patch embedding and first stage are frozen.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 swin_b = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/swin/swin_base_patch4_window7_224_20220317-e9b98025.pth'
 model = dict(
     type='TiledEncoderDecoder',

@@ -2,7 +2,7 @@
 
 The paper's 203.40 M. Both streams start from the weights that Google trained on ImageNet-21k.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 r50_vit_b = 'https://storage.googleapis.com/vit_models/imagenet21k/R50%2BViT-B_16.npz'
 model = dict(
     type='TiledEncoderDecoder',

@@ -2,7 +2,7 @@
 
 fusion='mean' with both dropout ratios at 0.4 is the other of the two public implementations.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 vgg16 = 'https://download.pytorch.org/models/vgg16-397923af.pth'  # torchvision://vgg16: without BN
 model = dict(
     type='TiledEncoderDecoder',

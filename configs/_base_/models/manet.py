@@ -3,7 +3,7 @@
 106,031,030 in all. The paper's 20.42 M are 20,424,678: with SAM's prompt encoder and mask decoder
 (4,064,560), which the public implementation leaves trainable and never uses.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 sam_b = 'https://download.openmmlab.com/mmclassification/v1/vit_sam/vit-base-p16_sam-pre_3rdparty_sa1b-1024px_20230411-2320f9cc.pth'
 model = dict(
     type='TiledEncoderDecoder',

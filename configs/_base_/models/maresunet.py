@@ -3,7 +3,7 @@
 ResNet-18 is that of the paper's table. The public implementation has ResNet-34, 26,276,510
 parameters: backbone=dict(depth=34) with checkpoint='torchvision://resnet34'.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='TiledEncoderDecoder',
     data_preprocessor=dict(

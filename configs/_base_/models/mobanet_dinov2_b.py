@@ -1,5 +1,5 @@
 # MoBaNet on a frozen DINOv2 ViT-B/14: 6,182,530 trainable parameters (paper: 6.18 M).
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 dinov2_b = 'https://download.openmmlab.com/mmpretrain/v1.0/dinov2/vit-base-p14_dinov2-pre_3rdparty_20230426-ba246503.pth'
 aux_head = dict(
     type='FCNHead',

@@ -3,7 +3,7 @@
 Conv-ReLU-BN, as the networks for aerial images that descend from DeepNetsForEO have it; the
 weights of VGG16 are of Conv-BN-ReLU.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 order = ('conv', 'act', 'norm')
 vgg16_bn = 'https://download.pytorch.org/models/vgg16_bn-6c64b313.pth'  # torchvision://vgg16_bn
 model = dict(

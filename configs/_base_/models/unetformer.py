@@ -3,7 +3,7 @@
 37,376 of them are the auxiliary output's, which training alone uses. The published backbone starts
 from weights of semi-weakly supervised training (CC-BY-NC-4.0); these are torchvision's of ImageNet.
 """
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
     type='TiledEncoderDecoder',
     data_preprocessor=dict(

@@ -1,5 +1,5 @@
 """V-FuseNet, three VGG16, the third virtual: 58,963,590 parameters."""
-norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN for several GPUs with few samples each
+norm_cfg = dict(type='BN', requires_grad=True)
 vgg16_bn = 'https://download.pytorch.org/models/vgg16_bn-6c64b313.pth'  # torchvision://vgg16_bn
 model = dict(
     type='TiledEncoderDecoder',
