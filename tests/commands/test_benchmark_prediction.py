@@ -1,9 +1,11 @@
 """The benchmark of prediction, each of its sections at toy size."""
 
 import re
+import runpy
 
 import pytest
 from scenes.commands import run_tool
+from scenes.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +62,17 @@ def test_scaling_measures_files_with_and_without_overlap(run):
 
 
 def test_memory_is_that_of_the_command(run):
-    table = rows(run('memory', '--sides', 300, 600))
-    assert [row[0] for row in table] == ['300 x 300', '600 x 600']
-    assert all(100 < float(row[1].removesuffix(' MB')) < 10000 for row in table)
-    assert float(table[1][2]) > 0.5
+    ((pixels, peak, ratio, _),) = rows(run('memory', '--sides', 300))
+    assert pixels == '300 x 300' and ratio == '1.000'
+    assert 100 < float(peak.removesuffix(' MB')) < 10000
+
+
+def test_the_peak_of_a_command_is_what_it_held_at_once(tmp_path):
+    tool = runpy.run_path(str(ROOT / 'tools/analysis_tools/benchmark_prediction.py'))
+    script, peaks = tmp_path / 'script.py', []
+    for megabytes in (0, 200):
+        script.write_text(
+            f'held = b"x" * {megabytes * 10**6}\ndel held\nimport time; time.sleep(0.2)'
+        )
+        peaks.append(tool['run_command']([script], tmp_path)[0])
+    assert peaks[1] - peaks[0] == pytest.approx(200e6, rel=0.02)

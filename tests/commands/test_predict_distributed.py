@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+from scenes.commands import run_tool
 from scenes.distributed import EVERY_MAP, files_of, hidden_in, inferencer_of, write_noise
 from scenes.paths import ROOT
+from scenes.processes import in_ranks
 
 DRIVER = f"""
 import os, runpy, signal, sys
 sys.path.insert(0, {str(ROOT / 'tests')!r})
 import mobanet_mmseg
 from scenes import prediction as prediction_scene
-if os.environ['RANK'] == os.environ.get('KILLED_RANK'):
+if os.environ['RANK'] == '1':
     from mobanet_mmseg.inference import distributed
     distributed.write_maps = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 sys.argv[0] = {str(ROOT / 'tools' / 'predict.py')!r}
@@ -25,8 +27,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def launch(paths: dict, *options, **variables: str):
-    """Run tools/predict.py in two processes; give its exit code, output and errors."""
+def launch(paths: dict, *options):
+    """Run tools/predict.py in two processes, one of which is killed; give code and errors."""
     folder = paths['config'].parent
     (folder / 'driver.py').write_text(DRIVER)
     environment = {
@@ -34,7 +36,6 @@ def launch(paths: dict, *options, **variables: str):
         'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
         'PYTHONPATH': str(ROOT),
-        **variables,
     }
     command = (sys.executable, '-m', 'torch.distributed.run', '--standalone')
     command += ('--nproc_per_node=2', folder / 'driver.py')
@@ -49,11 +50,11 @@ def launch(paths: dict, *options, **variables: str):
         start_new_session=True,
     ) as launched:
         try:
-            out, errors = launched.communicate(timeout=120)
+            _, errors = launched.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             os.killpg(launched.pid, signal.SIGKILL)
             raise
-    return launched.returncode, out, errors
+    return launched.returncode, errors
 
 
 @pytest.fixture
@@ -117,13 +118,19 @@ def test_scripts_hand_on_their_arguments(tmp_path, script, program, arguments, e
 
 
 @pytest.mark.slow
-def test_torchrun_predicts_one_raster_in_strips(noise, tmp_path):
+def test_two_processes_predict_one_raster_in_strips(noise, tmp_path, monkeypatch, capfd):
     options = ('--probabilities', '--confidence', '--cog', '--blend', 'gaussian')
-    code, out, errors = launch(
-        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'many.tif'),
-        *('--batch-size', '7', *options),
+    codes = in_ranks(
+        2,
+        lambda: run_tool(
+            *(monkeypatch, 'predict.py', noise['config'], noise['checkpoint']),
+            *('--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'many.tif'),
+            *('--batch-size', '7', *options, '--launcher', 'pytorch', '--device', 'cpu'),
+            *('--cfg-options', 'model.type=SmoothedChannel'),
+        ),
     )
-    assert code == 0, errors
+    out, errors = capfd.readouterr()
+    assert codes == [0, 0], errors
     assert out.count('many.tif: 7,950 pixels') == 1
     assert out.count('1 to predict on cpu') == 1
     inferencer = inferencer_of(noise, batch_size=7, blend='gaussian')
@@ -181,10 +188,8 @@ def test_damage_in_the_last_strips_ends_all_processes_with_one_sentence(
 @pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_others_and_no_file_looks_finished(noise, tmp_path):
     start = time.monotonic()
-    code, _, errors = launch(
-        *(noise, '--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif'),
-        KILLED_RANK='1',
-    )
+    files = ('--rgb', noise['rgb'], '--aux', noise['aux'], '--out', tmp_path / 'out.tif')
+    code, errors = launch(noise, *files)
     assert code == 1
     assert 'SIGKILL' in errors
     assert 'LostProcessError' not in errors  # the others end quietly

@@ -129,21 +129,15 @@ def test_test_writes_metrics_label_maps_and_pictures_and_predict_the_same_map(
     assert (out / 'map.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_predict_of_a_missing_raster_is_one_sentence(trained):
-    log = run(
-        *(ROOT / 'tools' / 'predict.py', 'config.py', 'work/epoch_1.pth'),
-        *('--rgb', 'none.tif', '--aux', 'none.tif', '--out', 'map2.tif', '--device', 'cpu'),
-        cwd=trained,
-        fails=True,
-    )
-    assert 'error: none.tif' in log
-    assert 'Traceback' not in log
-    assert not (trained / 'map2.tif').exists()
-
-
 def test_mmsegs_own_train_command_runs_our_config(trained):
     script = Path(mmseg.__path__[0]) / '.mim' / 'tools' / 'train.py'
-    run(script, 'config.py', '--work-dir', 'mmseg', cwd=trained)
+    (trained / 'train_mmseg.py').write_text(
+        'import runpy, mmengine.config.config\n'
+        # the runner lays its config out for each file, which takes longer than the training
+        'mmengine.config.config.FormatCode = lambda text, **options: (text, True)\n'
+        f"runpy.run_path({str(script)!r}, run_name='__main__')\n"
+    )
+    run('train_mmseg.py', 'config.py', '--work-dir', 'mmseg', cwd=trained)
     assert (trained / 'mmseg' / 'epoch_1.pth').exists()
 
 

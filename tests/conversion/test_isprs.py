@@ -1,13 +1,7 @@
 import json
 import multiprocessing
-import os
-import random
 import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +19,12 @@ from scenes.archives import (
     write_vaihingen_zips,
     zip_folder,
 )
+from scenes.commands import run_tool
+from scenes.folders import content
 from scenes.limits import no_root
 from scenes.models import tiny_model
 from scenes.paths import ROOT
+from scenes.processes import in_child
 from scenes.rasters import PALETTE, random_tile, read_raster, write_raster
 
 from mobanet_mmseg.conversion.isprs import convert
@@ -36,7 +33,6 @@ from mobanet_mmseg.rasters.geotiff import TILE
 from mobanet_mmseg.rasters.windows import read_with_validity
 
 LOAD = [{'type': 'LoadMultimodalRaster'}, {'type': 'LoadRasterAnnotations'}]
-FORK = multiprocessing.get_context('fork')
 
 
 @pytest.fixture(scope='module')
@@ -55,15 +51,6 @@ def archive(folders, tmp_path_factory):
 def converted(archive, tmp_path_factory):
     out = tmp_path_factory.mktemp('converted') / 'potsdam'
     return out, convert('potsdam', archive.parent, out)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder, hidden ones too."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob('*'))
-        if path.is_file()
-    }
 
 
 def dataset(name: str, split: str, root: Path, **changes):
@@ -262,66 +249,6 @@ def test_converted_tiles_train(converted):
     assert len(losses) == 2 and all(step['loss'].isfinite() for step in losses)
 
 
-def in_child(work) -> multiprocessing.Process:
-    """Run a function in a forked process: killing it kills a real conversion."""
-    process = FORK.Process(target=work)
-    process.start()
-    return process
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_a_rerun_ends_with_the_same_bytes(archive, converted, tmp_path):
-    expected = content(converted[0])
-    start = time.perf_counter()
-    child = in_child(lambda: convert('potsdam', archive, tmp_path / 'whole'))
-    child.join()
-    took = time.perf_counter() - start
-    rng = random.Random(0)
-    killed = 0
-    for index in range(10):
-        out = tmp_path / str(index)
-        child = in_child(lambda out=out: convert('potsdam', archive, out))
-        time.sleep(rng.uniform(0, took))
-        child.kill()
-        child.join()
-        killed += child.exitcode == -signal.SIGKILL
-        convert('potsdam', archive, out)
-        assert content(out) == expected
-    assert killed >= 5
-
-
-@pytest.mark.slow
-def test_killed_before_and_after_each_rename_a_rerun_ends_with_the_same_bytes(
-    archive, converted, tmp_path
-):
-    expected = content(converted[0])
-    rename = Path.replace
-
-    def stopping(out, at):
-        calls = iter(range(1000))
-
-        def replace(self, target):
-            if at % 2 == 0 and next(calls) == at // 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = rename(self, target)
-            if at % 2 == 1 and next(calls) == at // 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        Path.replace = replace  # in the child alone
-        convert('potsdam', archive, out)
-
-    # the mark twice, 3 tiles of 3 rasters, mark and statistics, and 2 splits between two marks
-    for at in range(2 * (2 + 3 * 5 + 4)):
-        out = tmp_path / str(at)
-        child = in_child(lambda out=out, at=at: stopping(out, at))
-        child.join()
-        assert child.exitcode == -signal.SIGKILL
-        convert('potsdam', archive, out)
-        assert content(out) == expected
-        shutil.rmtree(out)
-
-
 def failing(error: type[Exception], *arguments, **options) -> str:
     with pytest.raises(error) as caught:
         convert(*arguments, **options)
@@ -434,7 +361,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     request, tmp_path, downloads, limit
 ):
     source = request.getfixturevalue(downloads)  # fails while it unpacks, or while it writes
-    told, tell = FORK.Pipe(duplex=False)
+    told, tell = multiprocessing.Pipe(duplex=False)
 
     def work():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -443,8 +370,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
         except OSError as error:
             tell.send(str(error))
 
-    child = in_child(work)
-    child.join(60)
+    in_child(work).join(60)
     sentence = told.recv() if told.poll(0) else ''
     assert 'could not be written' in sentence and 'check the free space' in sentence
     assert '\n' not in sentence
@@ -454,18 +380,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     assert written == {}
 
 
-@pytest.mark.slow
-def test_command_ends_with_the_report_and_warns_of_missing_tiles(archive, tmp_path):
-    tool = ROOT / 'tools/dataset_converters/isprs.py'
-    command = [sys.executable, str(tool), 'potsdam', str(archive), '--out', str(tmp_path / 'out')]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert 'tiles: 2 train, 1 test' in done.stdout and '\n  car  ' in done.stdout
-    assert 'WARNING: tile 3_13 is missing: dsm_potsdam_03_13.tif was not found' in done.stdout
-    done = subprocess.run(
-        [*command, '--optical', 'irrg'], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1 and done.stderr.strip().splitlines()[-1].startswith('error: ')
+def test_command_ends_with_the_report_and_warns_of_missing_tiles(
+    archive, tmp_path, monkeypatch, capsys
+):
+    command = ('dataset_converters/isprs.py', 'potsdam', archive, '--out', tmp_path / 'out')
+    run_tool(monkeypatch, *command)
+    said = capsys.readouterr().out
+    assert 'tiles: 2 train, 1 test' in said and '\n  car  ' in said
+    assert 'WARNING: tile 3_13 is missing: dsm_potsdam_03_13.tif was not found' in said
+    with pytest.raises(SystemExit, match='^error: '):
+        run_tool(monkeypatch, *command, '--optical', 'irrg')
 
 
 def test_the_conversion_of_an_archive_names_a_place_without_permission(open_folder):

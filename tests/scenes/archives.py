@@ -21,13 +21,13 @@ def zip_folder(folder: Path, path: Path, compression: int = zipfile.ZIP_DEFLATED
     return path
 
 
-def write_potsdam_folders(root: Path) -> None:
+def write_potsdam_folders(root: Path, shape: tuple[int, int] = SHAPE) -> None:
     """Write 2_10, 3_11 (DSM a row short), 2_13 (DSM a column short), and 3_13 without a DSM.
 
     The labels are in the folders of both downloads; 2_13's holds colours of no class.
     """
     for seed, tile in enumerate(('2_10', '3_11', '2_13', '3_13')):
-        optical, heights, labels = random_tile(SHAPE, seed)
+        optical, heights, labels = random_tile(shape, seed)
         row, col = tile.split('_')
         height = f'dsm_potsdam_{int(row):02}_{int(col):02}'
         heights = {'3_11': heights[:-1], '2_13': heights[:, :-1]}.get(tile, heights)

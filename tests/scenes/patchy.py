@@ -5,6 +5,7 @@ sizes, how many classes there are and how well their colours and heights tell th
 their edges are, the light, and the noise.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ class Scene(NamedTuple):
     labels: np.ndarray  # (H, W) uint8
 
 
+@lru_cache(maxsize=40)
 def patchy_scene(seed: int, side: int, related: bool = True) -> Scene:
     """Draw a scene; where ``related`` is False, the image does not show what the labels say."""
     rng = np.random.default_rng([seed, side])
