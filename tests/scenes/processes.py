@@ -1,22 +1,11 @@
-"""Forks of a process that has imported the stack, which takes longer than what they do.
-
-As a script it runs a file of tools/ in several of them, as torchrun does:
-
-PYTHONPATH=.:tests python tests/scenes/processes.py COUNT TOOL ARGUMENTS...
-"""
+"""Forks of a process that has imported the stack, which takes longer than what they do."""
 
 import multiprocessing
 import os
 import socket
-import sys
 from collections.abc import Callable
 
-import mmengine.config.config
 import torch
-from pytest import MonkeyPatch
-from scenes.commands import run_tool
-
-import mobanet_mmseg  # noqa: F401  (imported once, not in each fork)
 
 
 def in_child(work: Callable[[], object]) -> multiprocessing.Process:
@@ -42,17 +31,3 @@ def in_ranks(count: int, work: Callable[[], object]) -> list[int]:
     for child in children:
         child.join()
     return [child.exitcode for child in children]
-
-
-def train(tool: str, *arguments: str) -> None:
-    """Run a tool in a process group of gloo: MMEngine's launcher takes a GPU for granted."""
-    torch.distributed.init_process_group('gloo')
-    run_tool(MonkeyPatch(), tool, *arguments)
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == '__main__':
-    # the runner lays its config out for each file, which takes longer than a toy's training
-    mmengine.config.config.FormatCode = lambda text, **options: (text, True)
-    sys.exit(max(map(abs, in_ranks(int(sys.argv[1]), lambda: train(*sys.argv[2:])))))
