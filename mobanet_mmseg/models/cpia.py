@@ -1,6 +1,9 @@
 """Cross-modal prompt-injected adapter: how the streams talk before a stage."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -15,6 +18,13 @@ class CPIA(BaseModule):
         S &= W_{up} W_{fuse} [W_r X_r; W_a X_a] \\
         P_m &= S + \gamma_m \odot S + \beta_m \\
         X_m &\leftarrow X_m + U_m\, \mathrm{dropout}(\mathrm{relu}(D_m X_m + Q_m P_m))
+
+    :meth:`equations` computes that as it stands. From the tokens to the bottleneck all maps are
+    linear, so :meth:`forward` computes the same by one small matrix per modality n of the tokens,
+    formed from its narrow side, which gives what n adds to the hidden features of both adapters:
+
+    .. math::
+        M_{mn} = Q_m\, \mathrm{diag}(1 + \gamma_m)\, W_{up} W_{fuse,n} W_n + [m = n]\, D_m
 
     Source: MoBaNet (arXiv:2603.17705), Eq. 5-11.
 
@@ -55,14 +65,104 @@ class CPIA(BaseModule):
         )
         self.adapter_rgb, self.adapter_aux = adapters
 
-    def forward(self, rgb: Tensor, aux: Tensor) -> tuple[Tensor, Tensor]:
-        """Let two (B, N, C) token sequences exchange prompts; both keep their shape."""
+    def equations(self, rgb: Tensor, aux: Tensor) -> tuple[Tensor, Tensor]:
+        """Let two (B, N, C) token sequences exchange prompts, as the paper writes it."""
         reduced = torch.cat([self.reduce_rgb(rgb), self.reduce_aux(aux)], dim=-1)  # (B, N, 2r)
         base = self.expand(self.fuse(reduced))
         return (
             self.adapter_rgb(rgb, self.tft_rgb(base)),
             self.adapter_aux(aux, self.tft_aux(base)),
         )
+
+    def forward(self, rgb: Tensor, aux: Tensor) -> tuple[Tensor, Tensor]:
+        """Let two (B, N, C) token sequences exchange prompts; both keep their shape."""
+        rgb, aux = self.exchange(torch.stack([rgb, aux]))
+        return rgb, aux
+
+    def exchange(self, streams: Tensor, num_special: int = 0) -> Tensor:
+        """Let stacked streams exchange prompts.
+
+        Args:
+            streams: (2, B, T + N, C), the optical one first.
+            num_special: T, the first tokens, which stay as they are.
+
+        Returns:
+            As ``streams``.
+        """
+        adapted = isinstance(self.adapter_rgb, PromptInjectedAdapter)
+        prepare = self._adapters if adapted else self._prompts
+        hidden, up, bias = prepare(streams, num_special)
+        # of special tokens all is 0; a 1 brings the bias; multiples of 8 suit the fast kernels
+        spare = -(up.shape[-1] + 1) % 8
+        hidden = F.pad(F.pad(hidden, (0, 1), value=1.0), (0, spare, num_special, 0))
+        up = F.pad(torch.cat([up, bias[..., None]], dim=-1), (0, spare))
+        change = hidden.flatten(1, 2) @ up.mT  # (2, B (T + N), C)
+        return streams + change.view_as(streams)
+
+    def _adapters(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the adapters' hidden features (2, B, N, h), weights (2, C, h) and biases (2, C)."""
+        adapters = (self.adapter_rgb, self.adapter_aux)
+        with without_autocast(streams):
+            matrices, offset = self._associate()
+            up = torch.stack([adapter.up.weight for adapter in adapters])
+            bias = torch.stack([adapter.up.bias for adapter in adapters])
+        hidden = torch.bmm(streams.flatten(1, 2), matrices.mT).sum(0) + offset  # (B (T + N), 2h)
+        hidden = hidden.unflatten(0, streams.shape[1:3])[:, num_special:].relu()
+        halves = zip(adapters, hidden.chunk(2, dim=-1), strict=True)
+        return torch.stack([adapter.dropout(half) for adapter, half in halves]), up, bias
+
+    def _associate(self) -> tuple[Tensor, Tensor]:
+        """Form what leads from both streams' tokens to both adapters' hidden features.
+
+        Returns:
+            (2, 2h, C), per modality of the tokens the rows of both adapters, and (2h,), what
+            tokens of 0 give.
+        """
+        pairs = ((self.adapter_rgb, self.tft_rgb), (self.adapter_aux, self.tft_aux))
+        injected = torch.cat([(a.inject.weight * (1 + t.gamma)) for a, t in pairs])  # (2h, C)
+        matrices = injected @ self.expand.weight @ self._fuse_weights() @ self._reduce_weights()
+        own = torch.block_diag(*(adapter.down.weight for adapter, _ in pairs))  # (2h, 2C)
+        base = self.expand(self._offset())
+        offset = torch.cat([a.down.bias + a.inject(tft(base)) for a, tft in pairs])
+        return matrices + torch.stack(own.chunk(2, dim=1)), offset
+
+    def _prompts(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the fused features (1, B, N, r) and each modality's (2, C, r) and (2, C) to prompts.
+
+        Tokens are reduced and fused one after the other: the product of both weights costs more
+        than it saves in small batches.
+        """
+        tfts = (self.tft_rgb, self.tft_aux)
+        with without_autocast(streams):
+            offset = self._offset()
+            up = torch.stack([(1 + tft.gamma)[:, None] * self.expand.weight for tft in tfts])
+            bias = torch.stack([tft(self.expand.bias) for tft in tfts])
+        reduced = torch.bmm(streams.flatten(1, 2), self._reduce_weights().mT)
+        hidden = torch.bmm(reduced, self._fuse_weights().mT).sum(0) + offset  # (B (T + N), r)
+        return hidden.unflatten(0, streams.shape[1:3])[None, :, num_special:], up, bias
+
+    def _reduce_weights(self) -> Tensor:
+        """W_r and W_a, (2, r, C)."""
+        return torch.stack([self.reduce_rgb.weight, self.reduce_aux.weight])
+
+    def _fuse_weights(self) -> Tensor:
+        """The halves of W_fuse, (2, r, r): what it makes of reduced rgb and of reduced aux."""
+        return torch.stack(self.fuse.weight.chunk(2, dim=1))
+
+    def _offset(self) -> Tensor:
+        """What tokens of 0 give after W_fuse, (r,)."""
+        return self.fuse(torch.cat([self.reduce_rgb.bias, self.reduce_aux.bias]))
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager:
+    """Keep the products of weights in the weights' own precision.
+
+    Args:
+        like: A tensor on the device whose autocast is meant; the meta device has none.
+    """
+    device = like.device.type
+    available = torch.amp.is_autocast_available(device)
+    return torch.autocast(device, enabled=False) if available else nullcontext()
 
 
 class TFT(nn.Module):

@@ -49,7 +49,7 @@ class DGFM(BaseModule):
         reduced_rgb, reduced_aux = self.reduce_rgb(rgb), self.reduce_aux(aux)
         cues = torch.cat([reduced_rgb, reduced_aux, (reduced_rgb - reduced_aux).abs()], dim=1)
         gate = self.gate(cues).sigmoid()
-        return gate * rgb + (1 - gate) * aux
+        return torch.lerp(aux, rgb, gate.to(aux.dtype))  # G * R + (1 - G) * A, keeping no product
 
 
 class Average(nn.Module):

@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
+from mobanet_mmseg.models.once_a_grid import once_a_grid
 
 ARCHS = {
     'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
@@ -119,7 +120,9 @@ class DINOv2(Encoder):
         """Position embedding (1, 1 + N, C) for an h x w grid."""
         if grid == self._native:
             return self.vit.pos_embed
-        return self._resize(self.vit.pos_embed, self._native, grid)
+        return once_a_grid(
+            self.vit.pos_embed, grid, lambda table: self._resize(table, self._native, grid)
+        )
 
     def _resize(self, positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
         """Resize the patches' part of a (1, 1 + N, C) position embedding."""

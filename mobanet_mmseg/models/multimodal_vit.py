@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.frozen_streams import FrozenStreams
@@ -25,6 +26,8 @@ class MultimodalViT(FrozenStreams):
         modality_channels: Channels of the optical (always 3) and of the auxiliary image.
         out_indices: Taps: the blocks whose output leaves, ascending.
         cpia: Arguments of :class:`CPIA` but ``embed_dims``; ``None`` leaves the streams apart.
+        with_cp: Keep the blocks' inputs alone for the backward pass and compute their insides anew
+            (activation checkpointing): less memory, longer steps.
         allow_random_encoder: Run without pretrained weights, for demos and tests.
         init_cfg: mmengine's initialisation config.
 
@@ -39,11 +42,13 @@ class MultimodalViT(FrozenStreams):
         modality_channels: Sequence[int] = (3, 1),
         out_indices: Sequence[int] = (2, 5, 8, 11),
         cpia: dict | None = None,
+        with_cp: bool = False,
         allow_random_encoder: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(encoder, modality_channels, allow_random_encoder, init_cfg)
         self.out_indices = tuple(out_indices)
+        self.with_cp = with_cp
         self._check_taps()
         self.aux_embed = AuxPatchEmbed(self.encoder.projection, self.modality_channels[1])
         self.cpia = None
@@ -81,25 +86,44 @@ class MultimodalViT(FrozenStreams):
         """
         self.check(inputs)
         rgb, aux = inputs.split(self.modality_channels, dim=1)
-        patches = torch.cat([self.encoder.projection(rgb), self.aux_embed(aux)])  # (2B, C, h, w)
+        rgb, aux = self.encoder.projection(rgb), self.aux_embed(aux)  # (B, C, h, w) each
+        if self.cpia is None and rgb.requires_grad != aux.requires_grad:
+            # one batch would keep the activations of both for a gradient that one has not
+            return tuple(self._encode(rgb)), tuple(self._encode(aux))
+        maps = self._encode(torch.cat([rgb, aux]))
+        rgb_maps, aux_maps = zip(*(stage.chunk(2) for stage in maps), strict=True)
+        return rgb_maps, aux_maps
+
+    def _encode(self, patches: Tensor) -> list[Tensor]:
+        """Run the embedded patches of both streams, (2B, C, h, w), or of one; a map a tap."""
         grid = tuple(patches.shape[-2:])
         tokens = self.encoder.add_positions(patches)
         maps, first = [], 0
         for stage, last in enumerate(self.out_indices):
             if self.cpia is not None:
                 tokens = self._interact(tokens, self.cpia[stage])
-            tokens = self.encoder.run_blocks(tokens, first, last, grid)
+            tokens = self._run_blocks(tokens, first, last, grid)
             maps.append(self.encoder.tap(tokens, grid))
             first = last + 1
-        rgb_maps, aux_maps = zip(*(stage.chunk(2) for stage in maps), strict=True)
-        return rgb_maps, aux_maps
+        return maps
 
     def _interact(self, tokens: Tensor, cpia: CPIA) -> Tensor:
         """Apply CPIA to the patch tokens of (2B, T + N, C) tokens; special tokens pass by."""
-        num_special = self.encoder.num_special_tokens
-        special, patches = tokens[:, :num_special], tokens[:, num_special:]
-        patches = torch.cat(cpia(*patches.chunk(2)))
-        return torch.cat([special.to(patches.dtype), patches], dim=1)
+        streams = tokens.unflatten(0, (2, -1))
+        return cpia.exchange(streams, self.encoder.num_special_tokens).flatten(0, 1)
+
+    def _run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
+        """Run the blocks of a stage, of which ``with_cp`` keeps the blocks' inputs alone."""
+        if not (self.with_cp and tokens.requires_grad):
+            return self.encoder.run_blocks(tokens, first, last, grid)
+        for block in range(first, last + 1):
+            tokens = checkpoint(
+                self.encoder.run_blocks,
+                *(tokens, block, block, grid),
+                use_reentrant=False,
+                preserve_rng_state=False,  # blocks in eval mode draw nothing
+            )
+        return tokens
 
 
 class AuxPatchEmbed(nn.Module):

@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
+from mobanet_mmseg.models.once_a_grid import once_a_grid
 
 
 @MODELS.register_module()
@@ -61,7 +62,8 @@ class SAM(Encoder):
 
     def add_positions(self, patches: Tensor) -> Tensor:
         """See :meth:`Encoder.add_positions`."""
-        positions = self._resize(self.vit.pos_embed, tuple(patches.shape[-2:]))
+        grid = tuple(patches.shape[-2:])
+        positions = once_a_grid(self.vit.pos_embed, grid, lambda table: self._resize(table, grid))
         tokens = patches.permute(0, 2, 3, 1) + positions.to(patches.dtype)
         return tokens.flatten(1, 2)
 
@@ -181,7 +183,10 @@ def relative_positions(table: Tensor, size: int) -> Tensor:
     Returns:
         (size, size, c), queries first.
     """
-    table = resize_table(table, 2 * size - 1)
+    return once_a_grid(table, size, lambda table: _look_up(resize_table(table, 2 * size - 1), size))
+
+
+def _look_up(table: Tensor, size: int) -> Tensor:
     steps = torch.arange(size, device=table.device)
     return table[steps[:, None] - steps + size - 1]
 

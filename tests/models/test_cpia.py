@@ -63,6 +63,54 @@ def test_both_streams_learn_from_both_modalities():
         assert other.grad.abs().sum() > 0
 
 
+def random_cpia(**widths) -> CPIA:
+    """CPIA whose every weight is random, those that start at 0 too."""
+    cpia = CPIA(**widths).double()
+    for parameter in cpia.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return cpia
+
+
+@pytest.mark.parametrize('adapter_dims', [3, None], ids=['with adapters', 'released'])
+def test_association_gives_the_equations_values_and_gradients(adapter_dims):
+    cpia = random_cpia(embed_dims=8, prompt_dims=4, adapter_dims=adapter_dims, dropout=0.3)
+    rgb, aux = torch.randn(2, 2, 6, 8, dtype=torch.float64)
+    leaves = [rgb.requires_grad_(), aux.requires_grad_(), *cpia.parameters()]
+    results = []
+    for form in (cpia, cpia.equations):
+        torch.manual_seed(0)  # the same dropout
+        outputs = form(rgb, aux)
+        loss = outputs[0].square().sum() + outputs[1].pow(3).sum()
+        results.append((*outputs, *torch.autograd.grad(loss, leaves)))
+    torch.testing.assert_close(*results)
+    assert all(gradient.any() for gradient in results[0][2:])
+
+
+@pytest.mark.parametrize('adapter_dims', [3, None], ids=['with adapters', 'released'])
+def test_special_tokens_pass_by_and_patches_do_not_see_them(adapter_dims):
+    cpia = random_cpia(embed_dims=8, prompt_dims=4, adapter_dims=adapter_dims).eval()
+    streams = torch.randn(2, 3, 2 + 6, 8, dtype=torch.float64)
+    exchanged = cpia.exchange(streams, num_special=2)
+    assert torch.equal(exchanged[:, :, :2], streams[:, :, :2])
+    torch.testing.assert_close(exchanged[:, :, 2:].unbind(), cpia.equations(*streams[:, :, 2:]))
+
+
+def test_autocast_leaves_the_product_of_weights_in_full_precision(monkeypatch):
+    cpia = random_cpia(embed_dims=8, prompt_dims=4, adapter_dims=3).float().eval()
+    matrices, offset = cpia._associate()
+    seen, associate = [], cpia._associate
+    monkeypatch.setattr(cpia, '_associate', lambda: seen.append(associate()) or seen[-1])
+    rgb, aux = torch.randn(2, 2, 6, 8)
+    expected = cpia(rgb, aux)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = cpia(rgb, aux)
+    assert torch.equal(seen[-1][0], matrices)
+    assert torch.equal(seen[-1][1], offset)
+    for half, whole in zip(found, expected, strict=True):
+        assert half.dtype == torch.float32  # the tokens' own: the sum is not rounded
+        assert (half - whole).abs().max() <= 0.05 * whole.abs().max()
+
+
 @pytest.mark.parametrize(
     ('adapter_dims', 'count'),
     [(48, 521_276), (None, 520_512)],

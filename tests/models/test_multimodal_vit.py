@@ -34,6 +34,65 @@ def test_one_step_moves_the_adapters_and_leaves_every_frozen_tensor_bit_equal():
         assert torch.equal(value, before[name]) == name.startswith('encoder.'), name
 
 
+def kept_bytes(model: MultimodalViT, inputs: torch.Tensor) -> tuple[int, tuple]:
+    """Bytes of tokens and maps that a forward pass keeps for the backward pass, and the maps."""
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and tensor.shape[-2:] != inputs.shape[-2:]:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        maps = model(inputs)
+    return sum(kept.values()), maps
+
+
+def gradients(model: MultimodalViT, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    model.zero_grad()
+    torch.manual_seed(0)  # the same dropout
+    sum(m.square().sum() for maps in model(inputs) for m in maps).backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_without_cpia_the_optical_stream_has_no_gradient_and_keeps_nothing():
+    model = backbone(cpia=None).train()
+    inputs = torch.rand(2, 4, 70, 42)
+    kept, (rgb_maps, aux_maps) = kept_bytes(model, inputs)
+    assert not any(m.requires_grad for m in rgb_maps)
+    assert all(m.requires_grad for m in aux_maps)
+    apart = gradients(model, inputs)
+    inputs.requires_grad_()  # then both have one, and run as one batch
+    both_kept, maps = kept_bytes(model, inputs)
+    assert kept < 0.6 * both_kept
+    torch.testing.assert_close((rgb_maps, aux_maps), maps)
+    torch.testing.assert_close(gradients(model, inputs), apart)
+
+
+def test_an_encoder_that_was_unfrozen_learns_from_both_streams():
+    model = backbone(cpia=None).train()
+    model.encoder.requires_grad_(True)
+    rgb_maps, aux_maps = model(torch.rand(2, 4, 28, 42))
+    assert all(m.requires_grad for m in (*rgb_maps, *aux_maps))
+
+
+@pytest.mark.parametrize('encoder', [tiny_vit, tiny_sam])
+@pytest.mark.parametrize('cpia', [None, dict(prompt_dims=4, adapter_dims=4)])
+def test_checkpointed_activations_give_the_same_gradients_from_less_memory(encoder, cpia):
+    model = backbone(encoder=encoder(), out_indices=(1, 3), cpia=cpia).train()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    inputs = torch.rand(2, 4, 112, 224)
+    found = []
+    for model.with_cp in (False, True):
+        found.append((kept_bytes(model, inputs)[0], gradients(model, inputs)))
+    (kept, expected), (less, same) = found
+    assert less < 0.5 * kept
+    torch.testing.assert_close(same, expected)
+
+
 def test_trainable_are_the_aux_embedding_and_cpia_alone():
     names = {name.split('.')[0] for name, p in backbone().named_parameters() if p.requires_grad}
     assert names == {'aux_embed', 'cpia'}
@@ -66,12 +125,14 @@ def test_maps_are_rows_by_columns():
 
 
 def test_special_tokens_pass_by_cpia():
-    model = backbone()
+    model = backbone().eval()
+    for parameter in model.cpia.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
     tokens = torch.rand(4, 1 + 6, 16)
-    adapted = model._interact(tokens, lambda rgb, aux: (rgb + 1, aux + 2))
+    adapted = model._interact(tokens, model.cpia[0])
     assert torch.equal(adapted[:, 0], tokens[:, 0])
-    assert torch.equal(adapted[:2, 1:], tokens[:2, 1:] + 1)
-    assert torch.equal(adapted[2:, 1:], tokens[2:, 1:] + 2)
+    rgb, aux = model.cpia[0].equations(tokens[:2, 1:], tokens[2:, 1:])
+    torch.testing.assert_close(adapted[:, 1:], torch.cat([rgb, aux]))
 
 
 @pytest.mark.parametrize('channels', [1, 2, 3, 6])
