@@ -1,8 +1,8 @@
-"""Estimates the peak memory of a training step on tensors without values."""
+"""Estimates the peak memory of training steps and predictions on tensors without values."""
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -52,43 +52,80 @@ def estimate_step_memory(config: Config, batch_size: int | None = None) -> int |
         return None
 
 
+def estimate_prediction_memory(config: Config) -> int | None:
+    """Estimate the most memory that all tensors of the prediction of a crop take at once.
+
+    Args:
+        config: With ``model``, ``crop_size`` and a mean per channel; ``optim_wrapper`` may say that
+            it runs in mixed precision.
+
+    Returns:
+        See :func:`estimate_step_memory`.
+    """
+    shape = sample_shape(config, config.get('crop_size'))
+    if shape is None:
+        return None
+    try:
+        return _run_prediction(config, (1, *shape))
+    except Exception:  # see above
+        return None
+
+
 def _run_step(config: Config, shape: tuple[int, int, int, int]) -> int:
-    """The peak of a step on (B, C, H, W) images."""
-    model = revert_sync_batchnorm(build_without_memory(config)).train()
+    """The peak of a step on (B, C, H, W) images; it is over when all gradients are there."""
+    settings = config.get('optim_wrapper') or {}
+    with _without_values(config) as (model, memory):
+        model.train()
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        stand_in = nn.Parameter(torch.empty(sum(parameter.numel() for parameter in trained)))
+        optimizer = _with_state(stand_in, settings)
+        if optimizer._accumulative_counts > 1:  # gradients stay while the next samples run
+            for parameter in trained:
+                parameter.grad = torch.zeros_like(parameter)
+        memory.peak = memory.now
+        images, samples = _random_samples(shape, model.num_classes)
+        with _autocast(settings):
+            losses = model(images, samples, mode='loss')
+        loss, _ = model.parse_losses(losses)
+        loss.backward()
+    return memory.peak - stand_in.nbytes
+
+
+def _run_prediction(config: Config, shape: tuple[int, int, int, int]) -> int:
+    """The peak of a prediction of (B, C, H, W) images."""
+    with _without_values(config) as (model, memory), torch.no_grad():
+        model.eval()
+        with _autocast(config.get('optim_wrapper') or {}):
+            model.encode_decode(torch.rand(shape), [{'img_shape': torch.Size(shape[2:])}])
+    return memory.peak
+
+
+@contextmanager
+def _without_values(config: Config) -> Iterator[tuple[nn.Module, 'Memory']]:
+    """Build the network of a config without values; new tensors have none, and are counted."""
+    model = revert_sync_batchnorm(build_without_memory(config))
     for module in model.modules():
         if isinstance(module, FrozenStreams):
             module.allow_random_encoder = True  # nothing here has values
-    settings = config.get('optim_wrapper') or {}
     with torch.random.fork_rng(devices=()), FakeTensorMode(allow_non_fake_inputs=True):
         model.to_empty(device='cpu')
         memory = Memory()
         memory.count([*model.parameters(), *model.buffers()])
         with memory, StandIns():
-            optimizer = _with_state(model, settings)
-            memory.peak = memory.now
-            images, samples = _random_samples(shape, model.num_classes)
-            with _autocast(settings):
-                losses = model(images, samples, mode='loss')
-            loss, _ = model.parse_losses(losses)
-            loss.backward()
-            optimizer.step()
-    return memory.peak
+            yield model, memory
 
 
-def _with_state(model: nn.Module, settings: dict[str, Any]) -> OptimWrapper:
-    """The optimizer of a training that has taken a step: with its state, without gradients."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = {**deepcopy(settings.get('optimizer', {'type': 'AdamW'})), 'params': trained}
+def _with_state(weights: nn.Parameter, settings: dict[str, Any]) -> OptimWrapper:
+    """The optimizer of some weights, after a step: with its state, which is as large for any."""
+    optimizer = {**deepcopy(settings.get('optimizer', {'type': 'AdamW'})), 'params': [weights]}
     optimizer.pop('fused', None)  # has the same state
     rest = {'optimizer', 'paramwise_cfg', 'constructor', 'dtype', 'loss_scale', 'clip_grad'}
     wrapper = {key: value for key, value in settings.items() if key not in rest}
     wrapper['type'] = wrapper.get('type', 'OptimWrapper').removeprefix('Amp').removeprefix('Bf16')
     built = OPTIM_WRAPPERS.build({**wrapper, 'optimizer': OPTIMIZERS.build(optimizer)})
-    for parameter in trained:
-        parameter.grad = torch.zeros_like(parameter)
+    weights.grad = torch.zeros_like(weights)
     built.step()
-    if built._accumulative_counts == 1:  # else gradients stay while the next samples run
-        built.zero_grad()
+    built.zero_grad()
     return built
 
 

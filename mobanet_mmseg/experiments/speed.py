@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mobanet_mmseg.engine.complexity import Complexity, add_counts, measure_config
-from mobanet_mmseg.engine.memory import estimate_step_memory
+from mobanet_mmseg.engine.memory import estimate_prediction_memory, estimate_step_memory
 from mobanet_mmseg.experiments.cost import (
     WARM_UP,
     build_random,
@@ -86,6 +86,7 @@ class Row:
         prediction: Of a crop.
         graph: Of a crop, replayed as a CUDA graph; None where there is none.
         prediction_memory: Most bytes on a GPU while it predicts; None where not measured.
+        estimated_prediction_memory: What the tensors of a prediction take; None where not known.
         step: Of a training step.
         step_memory: Most bytes on a GPU in a training step; None where not measured.
         estimated_step_memory: What the tensors of a training step take; None where not known.
@@ -98,6 +99,7 @@ class Row:
     prediction: Times | None = None
     graph: Times | None = None
     prediction_memory: int | None = None
+    estimated_prediction_memory: int | None = None
     step: Times | None = None
     step_memory: int | None = None
     estimated_step_memory: int | None = None
@@ -122,6 +124,7 @@ class Row:
             'prediction_seconds': self.prediction and list(self.prediction.seconds),
             'graph_seconds': self.graph and list(self.graph.seconds),
             'prediction_bytes': self.prediction_memory,
+            'estimated_prediction_bytes': self.estimated_prediction_memory,
             'step_seconds': self.step and list(self.step.seconds),
             'step_bytes': self.step_memory,
             'estimated_step_bytes': self.estimated_step_memory,
@@ -197,9 +200,9 @@ def measure_rows(
         _time_predictions(rows, models, settings, watch)
     if TRAIN in settings.sections:
         _time_steps(rows, models, settings, watch)
-        for row in rows:
-            if row.name != BARE:
-                row.estimated_step_memory = _estimate(row, settings)
+    for row in rows:
+        if row.name != BARE:
+            _estimate(row, settings)
     return rows
 
 
@@ -214,10 +217,9 @@ def _yardsticks(rows: Sequence[Row]) -> list[Row]:
     return []
 
 
-def _reference(rows: Sequence[Row], models: dict[str, nn.Module]) -> nn.Module:
+def _reference(rows: Sequence[Row]) -> Row:
     """The network whose encoder the bare streams are."""
-    config = rows[-1].config
-    return next(models[row.name] for row in rows if row.config is config)
+    return next(row for row in rows if row.config is rows[-1].config)
 
 
 def _time_predictions(
@@ -230,8 +232,8 @@ def _time_predictions(
     functions, graphs = {}, {}
     for row in rows:
         if row.name == BARE:
-            backbone = _reference(rows, models).backbone
-            pixels = torch.rand((1, *rows[0].complexity.input_shape), device=settings.device)
+            backbone = models[_reference(rows).name].backbone
+            pixels = torch.rand((1, *_reference(rows).complexity.input_shape)).to(settings.device)
             functions[row.name] = partial(run_streams, backbone, pixels)
             own = own_bytes(backbone.encoder)
         else:
@@ -261,11 +263,10 @@ def _time_steps(
     functions = {}
     for row in rows:
         if row.name == BARE:
-            backbone = _reference(rows, models).backbone
-            shape = (settings.batch_size, *rows[0].complexity.input_shape)
-            functions[row.name] = partial(
-                train_streams, backbone, torch.rand(shape, device=settings.device)
-            )
+            backbone = models[_reference(rows).name].backbone
+            shape = (settings.batch_size, *_reference(rows).complexity.input_shape)
+            pixels = torch.rand(shape).to(settings.device)
+            functions[row.name] = partial(train_streams, backbone, pixels)
         else:
             model, shape = models[row.name].train(), row.complexity.input_shape
             amp = None if row.is_yardstick else settings.amp
@@ -284,9 +285,12 @@ def _time_steps(
         row.step = times[row.name]
 
 
-def _estimate(row: Row, settings: Settings) -> int | None:
-    """Estimate the memory of a row's training step."""
+def _estimate(row: Row, settings: Settings) -> None:
+    """Estimate the memory of a row."""
     config = deepcopy(row.config)
     if settings.amp is not None and not row.is_yardstick:
-        config.optim_wrapper.dtype = str(settings.amp)
-    return estimate_step_memory(config, settings.memory_batch_size)
+        config.merge_from_dict({'optim_wrapper.dtype': str(settings.amp)})
+    if PREDICT in settings.sections:
+        row.estimated_prediction_memory = estimate_prediction_memory(config)
+    if TRAIN in settings.sections:
+        row.estimated_step_memory = estimate_step_memory(config, settings.memory_batch_size)

@@ -57,7 +57,7 @@ def _predictions(rows: Sequence[Row], settings: Settings) -> Table:
     header = ['network', 'trainable (M)', 'all (M)', 'multiply-adds (G)', 'latency (ms)']
     header += ['spread (ms)', 'FPS', *(f'of the {name}' for name in references)]
     header += ['CUDA graph (ms)'] if on_gpu else []
-    header += ['peak memory (MiB)']
+    header += ['peak memory (MiB)', 'estimated memory (MiB)']
     papers = any(row.paper in COSTS for row in rows)
     header += [f"paper's {name}" for name in COST_HEADER if papers]
     table = Table('Predicting a crop, batch 1', tuple(header), [])
@@ -67,7 +67,7 @@ def _predictions(rows: Sequence[Row], settings: Settings) -> Table:
         cells += [f'{ratios[name]:.3f}' for name in references]
         if on_gpu:
             cells.append(f'{1000 * row.graph.median:.2f}' if row.graph else NONE)
-        cells.append(_mebibytes(row.prediction_memory))
+        cells += _memory(row, row.prediction_memory, row.estimated_prediction_memory)
         table.rows.append((*cells, *(COSTS.get(row.paper, (NONE,) * 4) if papers else ())))
     return table
 
@@ -85,17 +85,9 @@ def _steps(rows: Sequence[Row], settings: Settings) -> Table:
     for row, ratios in zip(rows, _ratios(rows, 'step'), strict=True):
         cells = [row.name, *_timed(row.step, 1000, 1)]
         cells += [f'{ratios[name]:.3f}' for name in references]
-        cells += [_mebibytes(row.step_memory)]
-        if row.name == BARE:
-            cells += [NONE]
-        else:
-            cells += [_mebibytes(row.estimated_step_memory, 'not known')]
-        cells += [
-            _share(row.step_memory, first.step_memory)
-            or _share(row.estimated_step_memory, first.estimated_step_memory)
-            or NONE
-        ]
-        table.rows.append(tuple(cells))
+        cells += _memory(row, row.step_memory, row.estimated_step_memory)
+        share = _share(row.estimated_step_memory, first.estimated_step_memory)
+        table.rows.append((*cells, _share(row.step_memory, first.step_memory) or share or NONE))
     return table
 
 
@@ -131,8 +123,13 @@ def _timed(times: Times, unit: float, digits: int) -> tuple[str, str]:
     return f'{unit * times.median:.{digits}f}', f'{unit * times.spread:.{digits}f}'
 
 
-def _mebibytes(size: int | None, unknown: str = NOT_MEASURED) -> str:
-    return unknown if size is None else f'{size / MEBIBYTE:.0f}'
+def _memory(row: Row, measured: int | None, estimated: int | None) -> tuple[str, str]:
+    """What was measured on a GPU, and what is estimated, MiB; of the bare streams nothing is."""
+    unknown = (NOT_MEASURED, NONE if row.name == BARE else 'not known')
+    return tuple(
+        other if size is None else f'{size / MEBIBYTE:.0f}'
+        for size, other in zip((measured, estimated), unknown, strict=True)
+    )
 
 
 def _share(size: int | None, whole: int | None) -> str:
@@ -154,10 +151,11 @@ def _notes(rows: Sequence[Row], settings: Settings) -> Iterator[str]:
         'took turns, ratios of the same round; spread: the width of the middle half.'
     )
     if TRAIN in settings.sections:
-        yield (
-            'A step is forward pass, losses, backward pass and optimizer. Estimated memory is what '
-            'its tensors take, without the workspace of kernels and the gaps of an allocator.'
-        )
+        yield 'A step is forward pass, losses, backward pass and optimizer.'
+    yield (
+        'Estimated memory is what the tensors take, weights included, without the workspace of '
+        'kernels and the gaps of an allocator.'
+    )
     if rows[-1].name == BARE:
         yield (
             f"{BARE}: the encoder's blocks as mmpretrain has them on both images as one batch; in "

@@ -4,12 +4,17 @@ import json
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from scenes.commands import run_tool
 from scenes.paths import ROOT
 from scenes.toy import toy
 
+from mobanet_mmseg.experiments import speed
 from mobanet_mmseg.experiments.networks import paper_row
+from mobanet_mmseg.experiments.speed import Settings, measure_rows, plan_rows
+from mobanet_mmseg.experiments.speed_report import to_json, to_markdown
 
 TOOL = 'analysis_tools/benchmark.py'
 NAMES = ['potsdam_dinov2_b', 'plain', 'base', 'plain two-pass composition', 'two bare streams']
@@ -35,15 +40,21 @@ def configs(tmp_path_factory):
     return written
 
 
-def run(patch, capsys, *arguments):
-    run_tool(patch, TOOL, '--device', 'cpu', *arguments)
-    return capsys.readouterr().out
+@pytest.fixture(scope='module')
+def measured(configs):
+    """Rows of both, of a variant and of the yardsticks; memory is not estimated here."""
+    init_default_scope('mmseg')
+    variant = ('base', {'model.backbone.cpia': None, 'model.auxiliary_head': None})
+    rows = plan_rows(configs, [variant])
+    settings = Settings(3, 2, None, torch.device('cpu'), None).resolved(rows[0].config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, 'estimate_prediction_memory', lambda config: 5 * 2**20)
+        patch.setattr(speed, 'estimate_step_memory', lambda config, size: size * 2**20)
+        return measure_rows(rows, settings, lambda rounds, what: rounds), settings
 
 
-def test_rows_variants_and_yardsticks_stand_beside_one_another(configs, monkeypatch, capsys):
-    base = ['--variant', 'base', 'model.backbone.cpia=None', 'model.auxiliary_head=None']
-    out = run(monkeypatch, capsys, *configs, *base, '--repeats', 3, '--batch-size', 2, '--json')
-    numbers = json.loads(out)
+def test_rows_variants_and_yardsticks_stand_beside_one_another(measured):
+    numbers = json.loads(to_json(*measured))
     rows = {row['name']: row for row in numbers['rows']}
     assert list(rows) == NAMES
     assert numbers['settings'] == {
@@ -57,27 +68,31 @@ def test_rows_variants_and_yardsticks_stand_beside_one_another(configs, monkeypa
         assert len(row['prediction_seconds']) == len(row['step_seconds']) == 3
         assert list(row['ratios']['step']) == ['first', 'composition', 'bare streams']
         assert row['step_bytes'] is row['prediction_bytes'] is row['graph_seconds'] is None
-        known = row['name'] != 'two bare streams'
-        assert (row['estimated_step_bytes'] is not None) == known
+        estimated = None if row['name'] == 'two bare streams' else 3 * 2**20
+        assert row['estimated_step_bytes'] == estimated
 
 
-def test_tables_have_the_papers_values_where_it_has_them(configs, monkeypatch, capsys):
-    out = run(monkeypatch, capsys, *configs, '--repeats', 1)
-    lines = out.splitlines()
+def test_tables_have_the_papers_values_where_it_has_them(measured):
+    text = to_markdown(*measured)
+    lines = text.splitlines()
     assert lines[0] == '## Predicting a crop, batch 1'
-    assert '## A training step of batch 3' in lines
-    first, second = (
-        next(line for line in lines if line.startswith(f'| {name} |')).split(' | ')
-        for name in ('potsdam_dinov2_b', 'plain')
+    assert '## A training step of batch 2; its memory at batch 3' in lines
+    (first, step), (second, _) = (
+        [line.split(' | ') for line in lines if line.startswith(f'| {name} |')]
+        for name in NAMES[:2]
     )
-    assert first[-5:] == ['not measured', '6.18', '13.97', '71.60', '402.99 |']
+    assert first[-6:] == ['not measured', '5', '6.18', '13.97', '71.60', '402.99 |']
     assert second[-4:] == ['-', '-', '-', '- |']
-    assert '- Crops, channels, height and width as the networks get them: 4 x 42 x 42' in out
-    out = run(
-        monkeypatch, capsys, configs[1], '--repeats', 1, '--sections', 'predict', '--amp', 'bf16'
-    )
+    assert step[-3:] == ['not measured', '3', '1.000 |']
+    assert '- Crops, channels, height and width as the networks get them: 4 x 42 x 42' in text
+
+
+def test_a_section_is_printed_alone(configs, monkeypatch, capsys):
+    options = ['--repeats', 1, '--sections', 'predict', '--amp', 'bf16', '--device', 'cpu']
+    run_tool(monkeypatch, TOOL, configs[1], *options)
+    out = capsys.readouterr().out
     assert 'training step' not in out and "paper's" not in out and 'yardsticks' not in out
-    assert 'bfloat16 by autocast' in out
+    assert '- bfloat16 by autocast; random weights; medians of 1 rounds' in out
 
 
 @pytest.mark.parametrize(
