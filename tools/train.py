@@ -1,9 +1,12 @@
 """Train a segmentor: python tools/train.py CONFIG."""
 
 import argparse
+import sys
+from itertools import pairwise
 
 from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
+from mobanet_mmseg.engine.precision import PRECISIONS, set_precision
 from mobanet_mmseg.engine.runner import SafeRunner
 
 
@@ -16,18 +19,26 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         help='go on from the newest checkpoint in the work folder, or from the one named here',
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=PRECISIONS,
+        help='automatic mixed precision: bf16 where the device has it, else fp16; or the one named',
+    )
     add_runner_arguments(parser)
-    return parser.parse_args()
+    words = [*sys.argv[1:], '']
+    for index, (word, after) in enumerate(pairwise(words)):
+        if word == '--amp' and after not in PRECISIONS:  # alone, it may stand before CONFIG
+            words[index] = '--amp=auto'
+    return parser.parse_args(words[:-1])
 
 
 def main() -> None:
     args = parse_args()
     config = load_config(args)
-    if args.amp:
-        plain = config.optim_wrapper.get('type', 'OptimWrapper').removeprefix('Amp')
-        config.optim_wrapper.type = f'Amp{plain}'
-        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.amp is not None:
+        set_precision(config, args.amp)
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume

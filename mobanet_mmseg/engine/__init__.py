@@ -1,9 +1,10 @@
 from mobanet_mmseg.engine import (
     checkpoint_hooks,
-    complexity,
     finite_hook,
     label_hooks,
     lookahead,
+    optim_constructor,
+    precision,
     prediction_hooks,
     pretrained_stem,
     randomness_hook,
@@ -11,14 +12,16 @@ from mobanet_mmseg.engine import (
     samplers,
     saving_hooks,
     split_hooks,
+    training_report,
 )
 
 __all__ = [
     'checkpoint_hooks',
-    'complexity',
     'finite_hook',
     'label_hooks',
     'lookahead',
+    'optim_constructor',
+    'precision',
     'prediction_hooks',
     'pretrained_stem',
     'randomness_hook',
@@ -26,4 +29,5 @@ __all__ = [
     'samplers',
     'saving_hooks',
     'split_hooks',
+    'training_report',
 ]

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.device import get_device
-from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import init_default_scope
-from mmseg.registry import METRICS, MODELS, OPTIM_WRAPPERS
+from mmseg.registry import METRICS, MODELS
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import build_parts
+from mobanet_mmseg.engine.precision import precision_disagreements
 from mobanet_mmseg.engine.single_batch import single_batch
 from mobanet_mmseg.evaluation.segmentation_metric import SegmentationMetric
 from mobanet_mmseg.rasters.files import read_info
@@ -53,7 +52,7 @@ def check_agreement(config: Config, splits: Sequence[str]) -> None:
     """
     found = disagreements(config, splits)
     if 'train' in splits:
-        found += _mixed_precision(config)
+        found += precision_disagreements(config)
     if found:
         raise ConfigError('\nerror: '.join(found))
 
@@ -294,15 +293,6 @@ def _sizes(split: Split) -> Iterator[str]:
             f'{split.name}_dataloader.batch_size={batch_size}, but its tiles are of {len(sizes)} '
             f'sizes ({path} {size[0]} x {size[1]}, {other} {other_size[0]} x {other_size[1]}), '
             f'which no batch can hold: set {split.name}_dataloader.batch_size=1.'
-        )
-
-
-def _mixed_precision(config: Config) -> Iterator[str]:
-    kind = OPTIM_WRAPPERS.get(config.get('optim_wrapper', {}).get('type', 'OptimWrapper'))
-    if inspect.isclass(kind) and issubclass(kind, AmpOptimWrapper) and get_device() == 'cpu':
-        yield (
-            f'optim_wrapper.type={kind.__name__} (--amp) needs a GPU, and there is none: leave '
-            f"--amp out, or set optim_wrapper.type='{kind.__name__.removeprefix('Amp')}'."
         )
 
 

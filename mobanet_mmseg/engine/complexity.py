@@ -8,17 +8,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmseg.registry import HOOKS, MODELS
+from mmseg.registry import MODELS
 from prettytable import PrettyTable
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mobanet_mmseg.models.frozen_streams import FrozenStreams
-from mobanet_mmseg.models.tiled import segmentor_of
 
 
 @dataclass
@@ -78,20 +75,6 @@ def add_counts(parts: dict[str, ParameterCount]) -> ParameterCount:
         sum(count.trainable for count in parts.values()),
         sum(count.frozen for count in parts.values()),
     )
-
-
-@HOOKS.register_module()
-class TrainableParametersHook(Hook):
-    """Logs, before training, how many parameters of each part train and how many are frozen."""
-
-    def before_train(self, runner: Runner) -> None:
-        """Log the table."""
-        parts = count_parameters(segmentor_of(runner.model))
-        everything = add_counts(parts)
-        runner.logger.info(
-            f'\n{parameter_table(parts)}\nTrainable parameters: {everything.trainable:,} '
-            f'({everything.trainable / 1e6:.2f} M of {everything.total / 1e6:.1f} M)'
-        )
 
 
 @dataclass(frozen=True)

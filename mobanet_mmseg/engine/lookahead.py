@@ -7,6 +7,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import Tensor
 
+from mobanet_mmseg.engine.precision import Bf16OptimWrapper
+
 
 @OPTIM_WRAPPERS.register_module()
 class LookaheadOptimWrapper(OptimWrapper):
@@ -97,7 +99,21 @@ class LookaheadOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPERS.register_module()
 class AmpLookaheadOptimWrapper(LookaheadOptimWrapper, AmpOptimWrapper):
-    """``AmpOptimWrapper``, mixed precision, with Lookahead; see :class:`LookaheadOptimWrapper`.
+    """``AmpOptimWrapper``, fp16, with Lookahead; see :class:`LookaheadOptimWrapper`.
 
-    ``tools/train.py --amp`` takes it in the other's place.
+    ``tools/train.py --amp fp16`` takes it in the other's place.
+    """
+
+    def _after_step(self, *_: Any) -> None:
+        # a fused optimizer is called with what it has to leave out, and looks by itself
+        overflow = getattr(self.optimizer, 'found_inf', None)
+        if overflow is None or not overflow.item():
+            super()._after_step()
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16LookaheadOptimWrapper(LookaheadOptimWrapper, Bf16OptimWrapper):
+    """``Bf16OptimWrapper`` with Lookahead; see :class:`LookaheadOptimWrapper`.
+
+    ``tools/train.py --amp bf16`` takes it in the other's place.
     """

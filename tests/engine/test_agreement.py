@@ -227,16 +227,6 @@ def test_a_validation_batch_of_two_sizes_is_refused(tmp_path):
     assert disagreements(config, ALL) == []
 
 
-def test_mixed_precision_needs_a_gpu(monkeypatch):
-    config = load(optim_wrapper__type='AmpOptimWrapper')
-    monkeypatch.setattr('mobanet_mmseg.engine.agreement.get_device', lambda: 'cpu')
-    with pytest.raises(ConfigError, match=r'AmpOptimWrapper \(--amp\) needs a GPU'):
-        check_agreement(config, ('train', 'val'))
-    check_agreement(config, ('test',))
-    monkeypatch.setattr('mobanet_mmseg.engine.agreement.get_device', lambda: 'cuda')
-    check_agreement(config, ('train', 'val'))
-
-
 def test_several_sentences_stand_in_lines_of_their_own():
     changes = {'model.decode_head.num_classes': 2, 'train_dataloader.num_workers': 0}
     with pytest.raises(ConfigError, match=r'1 or more\.\nerror: model\.decode_head\.num_classes=2'):

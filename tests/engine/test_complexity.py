@@ -1,5 +1,4 @@
 import json
-import logging
 import runpy
 import sys
 
@@ -7,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmseg.registry import HOOKS, MODELS
+from mmseg.registry import MODELS
 from scenes.models import tiny_model
 from scenes.paths import ROOT
 from torch import nn
@@ -79,21 +78,6 @@ def test_command_prints_a_table_or_json_per_config(monkeypatch, capsys):
     assert 'G multiply-adds' in table
     with pytest.raises(SystemExit, match=r'error: .*demo\.py has no crop_size'):
         run('--cfg-options', 'crop_size=None')
-
-
-class FakeRunner:
-    def __init__(self, model):
-        self.model = model
-        self.logger = logging.getLogger('fake')
-
-
-def test_trainable_and_frozen_parameters_are_logged_before_training(caplog):
-    model = MODELS.build(tiny_model())
-    with caplog.at_level(logging.INFO):
-        HOOKS.build(dict(type='TrainableParametersHook')).before_train(FakeRunner(model))
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert f'Trainable parameters: {trainable:,} (' in caplog.text
-    assert 'backbone.cpia' in caplog.text
 
 
 def test_parts_add_up_to_the_model():

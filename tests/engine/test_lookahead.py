@@ -6,11 +6,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmseg.registry import PARAM_SCHEDULERS
 from scenes.paths import ROOT
 from torch import nn
 
-from mobanet_mmseg.engine.lookahead import AmpLookaheadOptimWrapper, LookaheadOptimWrapper
+from mobanet_mmseg.engine.lookahead import (
+    AmpLookaheadOptimWrapper,
+    Bf16LookaheadOptimWrapper,
+    LookaheadOptimWrapper,
+)
+from mobanet_mmseg.engine.precision import Bf16OptimWrapper
 from mobanet_mmseg.weights.harmless import harmless
 
 ADAMW = dict(type='AdamW', lr=0.1, weight_decay=0.01)
@@ -18,7 +24,7 @@ SGD = dict(type='SGD', lr=0.1, momentum=0.9)
 
 
 def wrap(model, optimizer, **settings):
-    settings = dict(type='LookaheadOptimWrapper', optimizer=optimizer, **settings)
+    settings = {'type': 'LookaheadOptimWrapper', 'optimizer': optimizer, **settings}
     return build_optim_wrapper(model, settings)
 
 
@@ -117,18 +123,27 @@ def test_a_training_without_lookahead_is_not_resumed_with_it():
 def test_mixed_precision_goes_through_the_same_steps():
     parents = AmpLookaheadOptimWrapper.__mro__[1:4]
     assert parents == (LookaheadOptimWrapper, AmpOptimWrapper, OptimWrapper)
-
-
-def test_a_step_that_the_scaler_leaves_out_does_not_count():
     model = network()
-    wrapper = wrap(model, SGD)
-    scaler = torch.amp.GradScaler('cpu')
+    wrapper = wrap(model, SGD, type='Bf16LookaheadOptimWrapper', k=2)
+    assert Bf16LookaheadOptimWrapper.__mro__[1:3] == (LookaheadOptimWrapper, Bf16OptimWrapper)
+    with wrapper.optim_context(model):
+        assert model(torch.rand(5, 3)).dtype == torch.bfloat16
+    train(model, wrapper, range(3))
+    assert wrapper.fast_steps == 1
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_step_that_the_scaler_leaves_out_does_not_count(monkeypatch, fused):
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', lambda: torch.amp.GradScaler('cpu'))
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=fused)
+    wrapper = AmpLookaheadOptimWrapper(optimizer=optimizer)
     for batch in (torch.rand(5, 3), torch.full((5, 3), torch.inf)):
-        wrapper.zero_grad()
-        scaler.scale(model(batch).mean()).backward()
+        wrapper.backward(model(batch).mean())
         next(model.parameters()).grad.mul_(batch.sum())  # infinite for the second
-        scaler.step(wrapper.optimizer)
-        scaler.update()
+        wrapper.step()
+        wrapper.zero_grad()
     assert wrapper.fast_steps == 1
 
 

@@ -1,6 +1,7 @@
 # 50 epochs of 1000 iterations: an epoch is 12,000 random windows in batches of 12.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='FrozenOptimWrapperConstructor',  # fused, and silent on what is frozen
     optimizer=dict(type='AdamW', lr=2e-4, weight_decay=0.01),
     # no decay on norms, biases and channel-wise scales, as in the released code
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0))

@@ -4,6 +4,7 @@
 # Biases do not decay; those of a pretrained backbone do, because MMEngine has one rule for a key.
 optim_wrapper = dict(
     type='LookaheadOptimWrapper',
+    constructor='FrozenOptimWrapperConstructor',
     k=5,
     alpha=0.5,
     optimizer=dict(type='AdamW', lr=6e-4, weight_decay=0.01),
