@@ -4,6 +4,7 @@ from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.dinov2 import DINOv2
+from mobanet_mmseg.models.dinov3 import DINOv3
 from mobanet_mmseg.models.losses import (
     ClassWeightedCrossEntropyLoss,
     LabelSmoothingCrossEntropyLoss,
@@ -24,6 +25,7 @@ __all__ = [
     'ClassWeightedCrossEntropyLoss',
     'DGFMNeck',
     'DINOv2',
+    'DINOv3',
     'LabelSmoothingCrossEntropyLoss',
     'MCRMTransform',
     'MoBaNet',

@@ -5,6 +5,7 @@ runs some of its blocks on them, and turns tokens into a feature map.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -91,6 +92,13 @@ class Encoder(BaseModule):
 
         Returns:
             The weights, with positions for the grid of the config's ``img_size``.
+        """
+
+    def check_mean(self, mean: Sequence[float]) -> None:
+        """Warn of a mean of other images than the weights were trained on; a subclass may.
+
+        Args:
+            mean: What optical images are normalised by, R G B of 0 to 255.
         """
 
     def read_weights(self, source: str, prefix: str) -> dict[str, Tensor]:

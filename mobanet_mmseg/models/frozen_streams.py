@@ -114,7 +114,7 @@ def build_encoder(config: dict) -> Encoder:
     encoder = MODELS.build({'_scope_': 'mmseg', **config})
     if not isinstance(encoder, Encoder):
         raise ValueError(
-            f'encoder is a {type(encoder).__name__}; it can be DINOv2, SAM or an Encoder of your '
-            'own (docs/add_an_encoder.md).'
+            f'encoder is a {type(encoder).__name__}; it can be DINOv2, DINOv3, SAM or an '
+            'Encoder of your own (docs/add_an_encoder.md).'
         )
     return encoder

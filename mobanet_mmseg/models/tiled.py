@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.distributed import SharedLosses
+from mobanet_mmseg.models.frozen_streams import FrozenStreams
 from mobanet_mmseg.tiling.sliding_window import Rows, slide
 from mobanet_mmseg.tiling.symmetries import average_over, check_tta
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips
@@ -34,6 +35,10 @@ class TiledEncoderDecoder(SharedLosses, EncoderDecoder):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         check_tta((self.test_cfg or {}).get('tta'))  # before the training, not after it
+        mean = dict(self.data_preprocessor.named_buffers()).get('mean')
+        known = type(mean) is Tensor and not mean.is_meta  # neither is so where shapes alone count
+        if known and isinstance(self.backbone, FrozenStreams):
+            self.backbone.encoder.check_mean(mean.flatten().tolist())
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Predict the (B, K, H, W) logits of (B, C, H, W) inputs of any size."""

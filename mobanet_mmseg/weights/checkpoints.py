@@ -156,7 +156,7 @@ class Architecture:
         if 'layers.0.attn.rel_pos_h' in tensors:
             kind = 'SAM encoder'
         elif 'layers.0.attn.gamma1.weight' in tensors:
-            kind = 'DINOv2'
+            kind = 'DINOv2' if 'pos_embed' in tensors else 'DINOv3'
         filters = tensors['patch_embed.projection.weight']
         blocks = {match[1] for name in tensors if (match := re.match(r'layers\.(\d+)\.', name))}
         registers = tensors.get('register_tokens')

@@ -80,8 +80,8 @@ def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
     if not renamed.keys() >= {'patch_embed.projection.weight', 'layers.0.attn.qkv.weight'}:
         raise CheckpointError(
             f'{source} holds no ViT that is known; its names begin like '
-            f'{", ".join(list(tensors)[:3])}: give the file of DINOv2 or of SAM as Meta, OpenMMLab,'
-            ' Hugging Face or timm (DINOv2 only) publish it.'
+            f'{", ".join(list(tensors)[:3])}: give the file of DINOv2, DINOv3 or SAM as Meta,'
+            ' OpenMMLab, Hugging Face or timm publish it.'
         )
     return renamed
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from mmseg.registry import MODELS
-from scenes.encoders import random_encoder, tiny_sam
+from scenes.encoders import random_encoder, tiny_dinov3, tiny_sam
 from scenes.models import tiny_vit
 
 from mobanet_mmseg.experiments.yardsticks import (
@@ -15,6 +15,7 @@ ENCODERS = {
     'DINOv2': (tiny_vit(), (42, 70)),
     'registers': (tiny_vit(num_registers=2), (42, 70)),
     'SAM': (tiny_sam(), (48, 80)),
+    'DINOv3': (tiny_dinov3(), (48, 80)),
 }
 
 

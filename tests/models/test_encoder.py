@@ -2,7 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from scenes.encoders import random_encoder, tiny_sam
+from scenes.encoders import random_encoder, tiny_dinov3, tiny_sam
 from scenes.models import tiny_vit
 
 from mobanet_mmseg.models.frozen_streams import build_encoder
@@ -51,6 +51,12 @@ def test_configured_weights_are_loaded_with_the_prefix_named_or_found(tmp_path, 
         (tiny_vit(num_registers=4), tiny_vit(), 'of 14 and 4 registers, but .*patches of 14: give'),
         (tiny_vit(patch_size=7), tiny_vit(), 'patches of 7, but .* patches of 14'),
         (tiny_vit(layer_scale_init_value=0.0), tiny_vit(), 'a ViT without layer scale of 4'),
+        (
+            tiny_vit(),
+            tiny_dinov3(),
+            'a DINOv2 .* is a DINOv3 of 4 .* of 16 and 2 registers',
+        ),
+        (tiny_dinov3(), tiny_vit(), 'a DINOv3 of .* is a DINOv2 of 4 blocks'),
         (
             tiny_vit(arch=dict(tiny_vit()['arch'], embed_dims=24, num_layers=6)),
             tiny_vit(),

@@ -195,5 +195,5 @@ def test_the_vit_alone_is_refused_and_the_encoder_named(old, new):
 
 
 def test_what_is_no_encoder_is_refused():
-    with pytest.raises(ValueError, match='encoder is a ResNet; .* DINOv2, SAM or an Encoder of'):
+    with pytest.raises(ValueError, match='is a ResNet; .* DINOv2, DINOv3, SAM or an Encoder of'):
         backbone(encoder=dict(type='ResNet', depth=18))

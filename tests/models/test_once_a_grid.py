@@ -2,7 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from scenes.encoders import TAPS, random_encoder, run, tiny_sam
+from scenes.encoders import TAPS, random_encoder, run, tiny_dinov3, tiny_sam
 from scenes.models import tiny_vit
 from torch import nn
 
@@ -86,7 +86,7 @@ def test_a_copy_keeps_to_itself():
     torch.testing.assert_close(run(encoder, image), before)
 
 
-@pytest.mark.parametrize('config', [tiny_vit, tiny_sam])
+@pytest.mark.parametrize('config', [tiny_vit, tiny_sam, tiny_dinov3])
 def test_an_encoder_that_loads_other_weights_runs_with_their_positions(config):
     first, second = (random_encoder(config()).requires_grad_(False) for _ in range(2))
     image = torch.rand(1, 3, 112, 224)
@@ -95,7 +95,7 @@ def test_an_encoder_that_loads_other_weights_runs_with_their_positions(config):
     assert all(map(torch.equal, run(first, image), run(second, image)))
 
 
-@pytest.mark.parametrize('config', [tiny_vit, tiny_sam])
+@pytest.mark.parametrize('config', [tiny_vit, tiny_sam, tiny_dinov3])
 def test_a_training_may_follow_inference_mode(config):
     model = MultimodalViT(
         config(), out_indices=TAPS, cpia=dict(prompt_dims=4), allow_random_encoder=True

@@ -33,6 +33,13 @@ def tiny_giant(**overrides) -> dict:
     return tiny_vit(arch=dict(tiny_vit()['arch'], ffn_type='swiglu_fused'), **overrides)
 
 
+def tiny_dinov3(**overrides) -> dict:
+    """Config of a DINOv3 of 4 blocks, 16 channels and 2 registers; heads of 8 channels."""
+    arch = dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32)
+    config = dict(type='DINOv3', arch=arch, num_registers=2, layer_scale_init_value=0.5)
+    return {**config, **overrides}
+
+
 def random_encoder(config: dict) -> Encoder:
     """Encoder in eval mode whose every tensor is random, those that start at 0 or 1 too."""
     encoder = build_encoder(config)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from mmseg.registry import MODELS
-from scenes.encoders import random_encoder, tiny_sam
+from scenes.encoders import random_encoder, tiny_dinov3, tiny_sam
 from scenes.models import tiny_model, tiny_vit
 
 from mobanet_mmseg.weights.checkpoints import (
@@ -108,5 +108,9 @@ def test_an_architecture_is_said_in_words():
     sam = random_encoder(tiny_sam()).vit.state_dict()
     assert str(Architecture.of(registered)) == (
         'a DINOv2 of 4 blocks, 16 channels, patches of 14 and 4 registers'
+    )
+    dinov3 = random_encoder(tiny_dinov3()).vit.state_dict()
+    assert str(Architecture.of(dinov3)) == (
+        'a DINOv3 of 4 blocks, 16 channels, patches of 16 and 2 registers'
     )
     assert str(Architecture.of(sam)) == 'a SAM encoder of 4 blocks, 16 channels, patches of 16'

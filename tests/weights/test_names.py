@@ -6,6 +6,7 @@ from scenes.encoders import (
     random_encoder,
     run,
     timms_names,
+    tiny_dinov3,
     tiny_giant,
     tiny_sam,
 )
@@ -72,16 +73,55 @@ def test_metas_sam_gives_the_same_features_and_its_other_parts_are_left_out(tmp_
         ('encoder.layer.0.mlp.weights_in.bias', 'layers.0.ffn.w12.bias'),
         ('layernorm.bias', 'ln1.bias'),
         ('reg_token', 'register_tokens'),
+        ('storage_tokens', 'register_tokens'),
+        ('embeddings.patch_embeddings.bias', 'patch_embed.projection.bias'),
+        ('layer.7.norm1.weight', 'layers.7.ln1.weight'),
+        ('model.layer.7.attention.o_proj.bias', 'layers.7.attn.proj.bias'),
+        ('layer.7.mlp.up_proj.bias', 'layers.7.ffn.layers.0.0.bias'),
+        ('layer.7.mlp.down_proj.bias', 'layers.7.ffn.layers.1.bias'),
+        ('blocks.7.gamma_2', 'layers.7.ffn.gamma2.weight'),
+        ('rope_embed.periods', 'rope_embed.periods'),
     ],
 )
 def test_a_name_becomes_mmpretrains(given, name):
     assert list(to_mmpretrain_names({given: torch.ones(1)})) == [name]
 
 
-@pytest.mark.parametrize('config', [tiny_vit(), tiny_giant(), tiny_sam()], ids=['b', 'g', 'sam'])
+@pytest.mark.parametrize('config', [tiny_vit(), tiny_giant(), tiny_sam(), tiny_dinov3()])
 def test_mmpretrains_own_names_stay(config):
     names = list(build_encoder(config).vit.state_dict())
     assert list(to_mmpretrain_names(dict.fromkeys(names, torch.ones(3, 1)))) == names
+
+
+def test_a_gate_makes_a_swiglu_of_what_else_is_an_mlp():
+    hugging_face = {
+        f'layer.0.mlp.{part}_proj.bias': torch.full((2,), float(value))
+        for part, value in (('up', 2), ('gate', 1), ('down', 3))
+    }
+    timm = {
+        f'blocks.0.mlp.{part}.bias': torch.full((2,), float(value))
+        for part, value in (('fc1_g', 1), ('fc1_x', 2), ('fc2', 3))
+    }
+    for given in (hugging_face, timm):
+        renamed = to_mmpretrain_names(given)
+        assert renamed['layers.0.ffn.w12.bias'].tolist() == [1, 1, 2, 2]
+        assert renamed['layers.0.ffn.w3.bias'].tolist() == [3, 3]
+        assert len(renamed) == 2
+
+
+def test_keys_without_bias_get_one_of_0_and_masked_ones_are_0():
+    renamed = to_mmpretrain_names(
+        {
+            'blocks.0.attn.q_bias': torch.tensor([1.0]),
+            'blocks.0.attn.v_bias': torch.tensor([3.0]),
+            'blocks.1.attn.qkv.bias': torch.tensor([1.0, -2.0, 3.0]),
+            'blocks.1.attn.qkv.bias_mask': torch.tensor([1.0, 0.0, 1.0]),
+        }
+    )
+    assert {name: value.tolist() for name, value in renamed.items()} == {
+        'layers.0.attn.qkv.bias': [1, 0, 3],
+        'layers.1.attn.qkv.bias': [1, 0, 3],
+    }
 
 
 def test_query_key_and_value_are_joined_in_this_order():
@@ -101,6 +141,7 @@ def test_query_key_and_value_are_joined_in_this_order():
         ('patch_embed.proj.weight', ''),
         ('backbone.patch_embed.projection.weight', 'backbone.'),
         ('image_encoder.patch_embed.proj.weight', 'image_encoder.'),
+        ('model.embeddings.patch_embeddings.weight', 'model.'),
         ('dinov2.embeddings.patch_embeddings.projection.weight', 'dinov2.'),
         ('backbone.encoder.vit.patch_embed.projection.weight', 'backbone.encoder.vit.'),
     ],

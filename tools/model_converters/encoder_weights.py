@@ -18,8 +18,8 @@ from mobanet_mmseg.writing import check_outputs, whole_file
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Convert the weights of DINOv2 (from Meta, Hugging Face, timm) or SAM (from '
-        'Meta), .pth or .safetensors, into a file as OpenMMLab publishes them'
+        description='Convert the weights of DINOv2 or DINOv3 (from Meta, Hugging Face, timm) or '
+        'SAM (from Meta), .pth or .safetensors, into a file by the names of mmpretrain'
     )
     parser.add_argument('source', help='file, or its http(s) address')
     parser.add_argument('out', type=Path, help='file to write')
