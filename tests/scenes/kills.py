@@ -6,7 +6,6 @@ FOLDER gets the toy training of ``scenes.training``. Every other kill hits the m
 Each training runs in a fork of this process, which itself computes nothing.
 """
 
-import gc
 import os
 import random
 import signal
@@ -16,7 +15,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import mmengine.config.config
 import torch
 from mmengine.fileio import LocalBackend
 from mmengine.runner import Runner
@@ -24,10 +22,6 @@ from pytest import MonkeyPatch
 from scenes.training import run, write_training
 
 import mobanet_mmseg  # noqa: F401  (imported once, not in each fork)
-
-gc.freeze()  # MMEngine collects garbage for each dataset, and what is imported is none
-# the runner lays its config out for each file, which takes longer than a toy's epoch
-mmengine.config.config.FormatCode = lambda text, **options: (text, True)
 
 EPOCHS = 4
 SETTINGS = (
