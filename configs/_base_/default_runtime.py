@@ -11,6 +11,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # the last checkpoint counts; add save_best='mIoU' only with a validation split that is not the test split
     checkpoint=dict(type='WholeCheckpointHook', by_epoch=True, interval=5, max_keep_ckpts=3),
+    # leaves the frozen encoder out of them, for a fingerprint; whole=True saves it, too
+    adapters=dict(type='AdapterCheckpointHook', whole=False),
     # stops a training whose loss or weights are no longer finite
     finite=dict(type='FiniteHook'),
     # a training that resumes goes on bit for bit as if it had not stopped

@@ -1,4 +1,5 @@
 from mobanet_mmseg.engine import (
+    adapter_hook,
     checkpoint_hooks,
     finite_hook,
     label_hooks,
@@ -16,6 +17,7 @@ from mobanet_mmseg.engine import (
 )
 
 __all__ = [
+    'adapter_hook',
     'checkpoint_hooks',
     'finite_hook',
     'label_hooks',

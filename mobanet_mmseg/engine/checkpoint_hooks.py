@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mobanet_mmseg.engine.runner import SafeRunner
+from mobanet_mmseg.models.adapters import brings, encoders_of
 from mobanet_mmseg.models.tiled import segmentor_of
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
 
@@ -19,7 +20,8 @@ class StrictCheckpointHook(Hook):
     """Stops a run whose checkpoint is none, or does not fit the model tensor for tensor.
 
     MMEngine's runner loads what fits and only logs the rest: a test with another config than the
-    training's would measure a model that is half random.
+    training's would measure a model that is half random. A training whose checkpoint brings the
+    frozen encoder, or says which it is, does not read the encoder's weight file before.
 
     Args:
         strict: ``False`` lets a training start (``load_from``) from a checkpoint of another task,
@@ -54,6 +56,12 @@ class StrictCheckpointHook(Hook):
                 f'{source} cannot be resumed: it holds no {", ".join(missing)}; give a .pth file '
                 'that the training wrote, or start a new training with load_from.'
             )
+        if not (resume or self.strict):
+            return  # what does not fit may have to start from the encoder's filters
+        tensors = checkpoint.get('state_dict', checkpoint)
+        for prefix, encoder in encoders_of(segmentor_of(runner.model)).items():
+            given = encoder.pretrained is not None and brings(tensors, encoder, prefix)
+            encoder.weights_to_come = given
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model before the runner loads it.

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mobanet_mmseg.weights.checkpoints import CheckpointError, read_checkpoint
+from mobanet_mmseg.weights.fingerprints import with_origin
 from mobanet_mmseg.weights.harmless import harmless, own_files
 from mobanet_mmseg.weights.newest import last_checkpoint, newest_checkpoint
 from mobanet_mmseg.writing import whole_file
@@ -59,7 +60,7 @@ class SafeRunner(Runner):
             CheckpointError: If it is no checkpoint, or one that cannot be resumed.
         """
         said = read_checkpoint(filename)
-        checkpoint = harmless(said)
+        checkpoint = with_origin(harmless(said), filename)
         if self._resume and not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys():
             raise CheckpointError(
                 f'{filename} cannot be resumed: it does not say of which epoch and iteration it is;'

@@ -19,6 +19,7 @@ from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import is_tile
 from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.weights.checkpoints import CheckpointError, check_fit, read_checkpoint
+from mobanet_mmseg.weights.fingerprints import with_origin
 
 
 def load_segmentor(
@@ -44,7 +45,7 @@ def load_segmentor(
         ValueError: If the device is not there, or the model is no ``EncoderDecoder``.
     """
     device = _find_device(device)
-    content = read_checkpoint(checkpoint)
+    content = with_origin(read_checkpoint(checkpoint), checkpoint)
     meta = content.get('meta') or {}
     if 'state_dict' not in content or not meta.get('dataset_meta'):
         raise CheckpointError(

@@ -5,18 +5,28 @@ runs some of its blocks on them, and turns tokens into a feature map.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from pathlib import Path
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mobanet_mmseg.weights.checkpoints import Architecture, mismatches, shapes_of
-from mobanet_mmseg.weights.files import CheckpointError, read_encoder
+from mobanet_mmseg.weights.checkpoints import (
+    Architecture,
+    architecture_of,
+    mismatches,
+    shapes_of,
+)
+from mobanet_mmseg.weights.files import CheckpointError, name_of, places_of, read_encoder
+from mobanet_mmseg.weights.fingerprints import FINGERPRINT, Origin, fingerprint_of, in_hex
 from mobanet_mmseg.weights.names import UNUSED
 
 
 class Encoder(BaseModule):
     """A frozen ViT behind one interface; ``docs/add_an_encoder.md`` adds another.
+
+    A state dict may hold a fingerprint in the place of the ViT: the encoder then keeps its own
+    weights, or reads its weight file, if they are those; see ``docs/checkpoints.md``.
 
     Tokens are (B, T + N, C): T special tokens (CLS, registers; 0 where a ViT has none), then the
     N = h * w patch tokens, row by row.
@@ -31,6 +41,8 @@ class Encoder(BaseModule):
         licence: Licence of the published weights, by SPDX's name; a subclass sets it.
         overflows_in_fp16: Whether its activations leave the range of 16-bit floats.
         weights_given: Whether every tensor came from a file or a checkpoint.
+        weights_to_come: Whether a checkpoint that is about to be loaded brings them, so that
+            :meth:`init_weights` leaves them alone.
 
     Raises:
         ValueError: If ``init_cfg`` names no pretrained weights.
@@ -50,6 +62,7 @@ class Encoder(BaseModule):
         self.vit = vit
         self.pretrained = init_cfg
         self.weights_given = False
+        self.weights_to_come = False
 
     @property
     def projection(self) -> nn.Conv2d:
@@ -134,23 +147,116 @@ class Encoder(BaseModule):
             CheckpointError: See :meth:`read_weights`; or if a tensor is missing, left over or of
                 another shape.
         """
+        if self.weights_to_come:
+            return
         if self.pretrained is None:
             super().init_weights()
             return
-        source = self.pretrained['checkpoint']
-        tensors = self.read_weights(source, self.pretrained.get('prefix', ''))
-        tensors = self.fit_positions(tensors)
+        tensors, _ = self.read_pretrained(self.pretrained['checkpoint'])
+        self.vit.load_state_dict(tensors)
+        self.weights_given = True
+
+    def read_pretrained(self, source: str) -> tuple[dict[str, Tensor], set[str]]:
+        """Read a weight file for this encoder, tensor by tensor.
+
+        Args:
+            source: Path or address.
+
+        Returns:
+            The tensors by the names of ``vit``, and the names of those that the file has for
+            another grid.
+
+        Raises:
+            FileNotFoundError: See :meth:`read_weights`.
+            CheckpointError: See :meth:`init_weights`.
+        """
+        read = self.read_weights(source, (self.pretrained or {}).get('prefix', ''))
+        tensors = self.fit_positions(read)
         found = mismatches(shapes_of(tensors), shapes_of(self.vit.state_dict()))
         if found:
             raise CheckpointError(
                 f'The weights of {source} do not fit the encoder in the config ({found}): give the '
                 'file of this architecture, image and patch size.'
             )
-        self.vit.load_state_dict(tensors)
-        self.weights_given = True
+        return tensors, {name for name in tensors if tensors[name] is not read.get(name)}
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def describe(self) -> dict[str, str]:
+        """Say in words what it is, for the files that are made with it.
+
+        Returns:
+            ``class``, ``architecture``, ``file`` and ``licence`` of the weights.
+        """
+        source = (self.pretrained or {}).get('checkpoint')
+        kind = type(self).__name__
+        return {
+            'class': kind,
+            'architecture': architecture_of(self.vit.state_dict())
+            or f'a {kind} of {self.num_blocks} blocks, {self.embed_dims} channels, '
+            f'patches of {self.patch_size}',
+            'file': '' if source is None else name_of(str(source)),
+            'licence': self.licence,
+        }
+
+    def recover(
+        self, fingerprint: Tensor, kept: Set[str], prefix: str, origin: Origin | None
+    ) -> dict[str, Tensor]:
+        """Find the tensors that a checkpoint leaves out.
+
+        Args:
+            fingerprint: What it has in their place.
+            kept: Names of ``vit`` that it holds.
+            prefix: What the encoder's names begin with in it, for the error.
+            origin: Where it comes from, if that is known.
+
+        Returns:
+            Tensors by the names of ``vit``.
+
+        Raises:
+            CheckpointError: If neither the encoder nor a weight file has them.
+        """
+        wanted, found = in_hex(fingerprint), []
+        own = {name: value for name, value in self.vit.state_dict().items() if name not in kept}
+        if self.weights_given:
+            if (given := in_hex(fingerprint_of(own))) == wanted:
+                return own
+            found.append(f"the model's own is another one ({given[:8]})")
+        elif self.pretrained is None:
+            found.append('the config names no file of it')
+        for source in self._places(origin and origin.folder):
+            try:
+                tensors, _ = self.read_pretrained(source)
+            except (CheckpointError, FileNotFoundError) as error:
+                found.append(str(error).rstrip('.'))
+                continue
+            tensors = {name: tensors[name] for name in own}
+            if (given := in_hex(fingerprint_of(tensors))) == wanted:
+                return tensors
+            found.append(f'{source} holds another one ({given[:8]})')
+        words = f'{origin.words}, ' if origin and origin.words else ''
+        setting = f'model.{prefix.removeprefix("module.")}init_cfg.checkpoint'
+        raise CheckpointError(
+            f'{origin.source if origin else "The checkpoint"} leaves out its frozen encoder '
+            f'({words}fingerprint {wanted[:8]}), which is not at hand ({"; ".join(found)}): set '
+            f'{setting} (--cfg-options) to the file that it was trained with, or put that file '
+            'beside the checkpoint.'
+        )
+
+    def _places(self, folder: Path | None) -> list[str]:
+        source = (self.pretrained or {}).get('checkpoint')
+        return [] if source is None else places_of(str(source), folder)
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args: object
+    ) -> None:
+        fingerprint = state_dict.pop(prefix + FINGERPRINT, None)
+        if fingerprint is not None:
+            vit = f'{prefix}vit.'
+            kept = {name.removeprefix(vit) for name in state_dict if name.startswith(vit)}
+            origin = local_metadata.get('origin')
+            origin = origin if isinstance(origin, Origin) else None  # never what a file says itself
+            tensors = self.recover(fingerprint, kept, prefix, origin)
+            state_dict.update({vit + name: value for name, value in tensors.items()})
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         if all(
             prefix + name in state_dict and state_dict[prefix + name].shape == value.shape
             for name, value in self.state_dict().items()

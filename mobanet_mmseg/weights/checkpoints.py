@@ -9,6 +9,7 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
 from mobanet_mmseg.weights.files import CheckpointError, read_file
+from mobanet_mmseg.weights.fingerprints import FINGERPRINT, left_out, words_of
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -95,8 +96,11 @@ def describe_mismatch(checkpoint: dict[str, Any], model: nn.Module) -> str:
         for name, value in checkpoint.get('state_dict', checkpoint).items()
         if isinstance(value, Tensor)
     }
-    expected = shapes_of(model.state_dict())
-    findings = [_compare_classes(given, expected, checkpoint), _compare_encoders(given, expected)]
+    own = model.state_dict()
+    expected = shapes_of(own)
+    encoders = _compare_left_out(given, own, checkpoint) or _compare_encoders(given, expected)
+    given = _with_encoders(given, expected)
+    findings = [_compare_classes(given, expected, checkpoint), encoders]
     if not findings[1]:
         findings.append(_compare_tensors(given, expected, without_classifier=bool(findings[0])))
     return '; '.join(filter(None, findings))
@@ -117,6 +121,34 @@ def _compare_encoders(given: Shapes, expected: Shapes) -> str:
     if not found or not wanted or found == wanted:
         return ''
     return f'its encoder has {found} and the config has one of {wanted}'
+
+
+def _compare_left_out(given: Shapes, own: dict[str, Tensor], checkpoint: dict[str, Any]) -> str:
+    """Compare encoders that a file leaves out, by its words alone: values are compared on loading.
+
+    Args:
+        given: Shapes of what the file holds.
+        own: State dict of the model.
+        checkpoint: What the file holds.
+    """
+    for prefix in left_out(given):
+        wanted = architecture_of(own, f'{prefix}vit.')
+        words = words_of(checkpoint.get('meta'), prefix)
+        found = words.get('architecture', wanted)
+        if wanted and found != wanted:
+            return f'its encoder is {found} and the config has {wanted}'
+    return ''
+
+
+def _with_encoders(given: Shapes, expected: Shapes) -> Shapes:
+    """Put tensors in the place of the fingerprints of encoders that the model has."""
+    given = dict(given)
+    for prefix in left_out(given):
+        encoder = {n: shape for n, shape in expected.items() if n.startswith(f'{prefix}vit.')}
+        if encoder:
+            del given[prefix + FINGERPRINT]
+            given = {**encoder, **given}
+    return given
 
 
 def _describe_encoder(shapes: Shapes) -> str:
@@ -175,6 +207,20 @@ class Architecture:
             f'a {self.kind} of {self.num_blocks} blocks, {self.embed_dims} channels, '
             f'patches of {self.patch_size}{registers}'
         )
+
+
+def architecture_of(tensors: dict[str, Tensor], prefix: str = '') -> str:
+    """Say in words what kind of encoder tensors are of.
+
+    Args:
+        tensors: By mmpretrain's names after the prefix; others may be among them.
+        prefix: What the encoder's names begin with.
+
+    Returns:
+        See :class:`Architecture`; nothing for an encoder of other names.
+    """
+    encoder = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+    return str(Architecture.of(encoder)) if 'patch_embed.projection.weight' in encoder else ''
 
 
 def shapes_of(tensors: dict[str, Tensor]) -> Shapes:

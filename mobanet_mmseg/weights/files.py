@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobanet_mmseg.downloads import ChecksumError, NotFetchedError, fetched, kept_path
+from mobanet_mmseg.weights.fingerprints import with_origin
 from mobanet_mmseg.weights.names import PATCH_EMBEDDING, to_mmpretrain_names
 from mobanet_mmseg.writing import NotWrittenError
 
@@ -48,6 +49,36 @@ def read_file(source: str | Path, kind: str, advice: str) -> dict[str, Any]:
     if not (isinstance(content, dict) and isinstance(content.get('state_dict', {}), dict)):
         raise CheckpointError(f'{source} is no {kind}, it holds no dict of tensors: {advice}.')
     return content
+
+
+def places_of(source: str, folder: Path | None = None, fetch: bool = True) -> list[str]:
+    """Say where a weight file may lie, in the order in which it is looked for.
+
+    That is where the config says, then in a folder under the same name; what has to be fetched
+    comes last.
+
+    Args:
+        source: Path or address of the file in the config.
+        folder: Where else it may lie.
+        fetch: Whether it may be fetched.
+
+    Returns:
+        Paths and addresses; the one of the config even where nothing is there.
+    """
+    beside = [str(folder / name_of(source))] if folder else []
+    beside = [path for path in beside if Path(path).is_file()]
+    if '://' in source and not kept_path(_address(source)).exists():
+        return [*beside, source] if fetch else beside
+    return [source, *beside]
+
+
+def name_of(source: str) -> str:
+    """Say under what name a weight file is kept.
+
+    Args:
+        source: Its path or address.
+    """
+    return kept_path(_address(source)).name if '://' in source else _local(source).name
 
 
 def read_encoder(source: str, prefix: str = '') -> dict[str, Tensor]:
@@ -143,6 +174,26 @@ def _read(source: str) -> Any:
     path = _local(source)
     mapped = zipfile.is_zipfile(path)
     return torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Read a local file for MMEngine's own loaders, as theirs but for two things.
+
+    Nothing in the file is run, and an encoder that a checkpoint leaves out is looked for beside it.
+
+    Args:
+        filename: Path of a file that torch wrote.
+        map_location: See ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    path = _local(filename)
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} can not be found.')
+    content = torch.load(path, map_location=map_location, weights_only=True)
+    return with_origin(content, path) if isinstance(content, dict) else content
 
 
 def _suffix(source: str) -> str:

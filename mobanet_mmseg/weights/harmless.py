@@ -29,8 +29,9 @@ def harmless(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         The weights as they are; of ``meta`` the epoch, the iteration, the seed and, for comparison,
-        the classes; of ``message_hub`` numbers and their histories; of the optimizer its state and
-        options; of all else the tensors and numbers. All but the weights are copies.
+        the classes and what frozen encoders are; of ``message_hub`` numbers and their histories; of
+        the optimizer its state and options; of all else the tensors and numbers. All but the
+        weights are copies.
 
     Raises:
         CheckpointError: If it is nested without end.
@@ -97,8 +98,10 @@ def _weights(state_dict: dict[str, Any]) -> OrderedDict[str, Tensor]:
 
 def _meta(meta: Any) -> dict[str, Any]:
     meta = _dict(meta)
-    numbers = {key: meta[key] for key in ('epoch', 'iter', 'seed') if type(meta.get(key)) is int}
-    return {**numbers, 'dataset_meta': _dict(_with_words(meta.get('dataset_meta')))}
+    kept = {key: meta[key] for key in ('epoch', 'iter', 'seed') if type(meta.get(key)) is int}
+    if 'frozen_encoders' in meta:
+        kept['frozen_encoders'] = _dict(_with_words(meta['frozen_encoders']))
+    return {**kept, 'dataset_meta': _dict(_with_words(meta.get('dataset_meta')))}
 
 
 def _message_hub(hub: Any) -> dict[str, Any]:

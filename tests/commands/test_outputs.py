@@ -50,6 +50,10 @@ def with_weights(folder):
     return ['a.pth', 'a.pth']
 
 
+def with_weights_of_a_config(folder):
+    return ['config.py', *with_weights(folder)]
+
+
 def with_pair(folder):
     files = optical(folder), heights(folder)
     return ['--rgb', files[0], '--aux', files[1], '--out', '.', '--tile', '20', '--overwrite']
@@ -92,6 +96,8 @@ COMMANDS = {
         'analysis_tools/browse_dataset.py', with_tiles, '--out', 'labels', '--split', 'val'),
     'encoder': ('model_converters/encoder_weights.py', with_weights),
     'checkpoint': ('model_converters/released2mobanet.py', with_weights),
+    'whole checkpoint': ('misc/merge_checkpoint.py', with_weights_of_a_config),
+    'published checkpoint': ('misc/publish_checkpoint.py', with_weights),
     'tiles': ('dataset_converters/raster_pair.py', with_pair),
     'scenes': ('dataset_converters/dronedeploy.py', with_scenes),
     'archive': ('dataset_converters/isprs.py', with_archive),

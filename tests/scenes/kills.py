@@ -131,7 +131,7 @@ def differs(one: Path, other: Path) -> str:
 
 def main(folder: Path, kills: int, seed: int) -> str:
     """Kill that many trainings; gives what went wrong first, or nothing."""
-    write_training(folder)
+    write_training(folder, pretrained=True)
     draw, began = random.Random(seed), time.monotonic()
     child, begun = start(folder, 'whole', lambda: None)
     os.read(begun, 1)

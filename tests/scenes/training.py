@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from scenes.commands import run_tool
+from scenes.encoders import random_encoder
 from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
 from scenes.toy import toy
 
 
-def write_training(folder: Path) -> Path:
-    """Write a toy config, `config.py`, and its data: two epochs of one iteration of two windows."""
+def write_training(folder: Path, pretrained: bool = False) -> Path:
+    """Write a toy config, `config.py`, and its data: two epochs of one iteration of two windows.
+
+    A pretrained encoder has its weights in `vit.pth`.
+    """
     write_potsdam(folder / 'data', ['2_10', '2_13'])
     config = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'demo.py')
     config.merge_from_dict({'model': toy(config), 'train_cfg.max_epochs': 2})
@@ -21,6 +26,11 @@ def write_training(folder: Path) -> Path:
     config.train_dataloader.sampler.update(num_samples=2, window_size=(28, 42))
     config.val_dataloader.batch_size = config.test_dataloader.batch_size = 1
     config.work_dir = 'work'
+    if pretrained:
+        weights = str(folder / 'vit.pth')
+        torch.save(random_encoder(config.model.backbone.encoder).vit.state_dict(), weights)
+        config.model.backbone.encoder.init_cfg = dict(type='Pretrained', checkpoint=weights)
+        config.model.backbone.allow_random_encoder = False
     config.dump(folder / 'config.py')
     return folder
 
