@@ -19,7 +19,8 @@ SIZE = (200, 300)
 CONFIGS = [
     path for path in ROOT.glob('configs/*/*_potsdam*.py') if not path.stem.endswith('_published')
 ]
-CONFIGS += [ROOT / f'configs/mobanet/potsdam_{encoder}.py' for encoder in ('dinov2_b', 'sam_b')]
+ENCODERS = ('dinov2_b', 'sam_b', 'dinov3_b', 'dinov3_splus')
+CONFIGS += [ROOT / f'configs/mobanet/potsdam_{encoder}.py' for encoder in ENCODERS]
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS), ids=lambda path: path.stem)

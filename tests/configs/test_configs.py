@@ -23,6 +23,7 @@ from mobanet_mmseg.engine.complexity import (
 )
 from mobanet_mmseg.inference.trained import load_segmentor
 from mobanet_mmseg.models.dgfm import Average
+from mobanet_mmseg.models.dinov3 import NORMALISATIONS, images_of
 
 CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
 FOLDERS = sorted({path.parent for path in CONFIGS})
@@ -40,6 +41,12 @@ COUNTS = {
     'potsdam_sam_b': (6_320_770, 95.2),
     'potsdam_sam_l': (9_173_406, 316.6),
     'potsdam_sam_h': (12_689_318, 648.8),
+    'potsdam_dinov3_s': (3_322_858, 24.9),
+    'potsdam_dinov3_splus': (3_322_858, 32.0),
+    'potsdam_dinov3_b': (6_320_770, 92.0),
+    'potsdam_dinov3_l': (9_173_406, 312.3),
+    'potsdam_dinov3_l_sat': (9_173_406, 312.3),
+    'potsdam_dinov3_hplus': (12_689_318, 853.3),
 }
 trained_toys: set[str] = set()
 
@@ -192,16 +199,33 @@ def test_an_encoders_config_trains_what_the_papers_budget_gives(name):
 def test_config_agrees_with_its_encoder(name):
     config, backbone = read(mobanet(name)).model, build(mobanet(name)).backbone
     quarter = backbone.encoder.num_blocks // 4
-    assert backbone.out_indices == tuple(quarter * stage - 1 for stage in (1, 2, 3, 4))
+    taps = [quarter * stage - 1 for stage in (1, 2, 3, 4)]
+    if '_dinov3_l' in name:
+        taps[0] = 4  # where its publisher's own segmentation taps it
+    assert backbone.out_indices == tuple(taps)
     assert config.data_preprocessor.size_divisor == backbone.patch_size
     assert config.neck.in_channels == backbone.encoder.embed_dims
     sam = '_sam_' in name
     assert (config.data_preprocessor.std[:3] == [255.0] * 3) == sam
     assert (config.data_preprocessor.mean[:3] == [0.0] * 3) == sam
+    if '_dinov3_' in name:
+        return
     # l in the file's name and in the config's: a copied address would load another encoder
     size = {'s': 'small', 'b': 'base', 'l': 'large', 'g': 'giant', 'h': 'huge'}[name.split('_')[2]]
     address = config.backbone.encoder.init_cfg.checkpoint
     assert f'vit-{size}-p' in address or f'dinov2_vit{size[0]}14_reg4' in address
+
+
+@pytest.mark.parametrize('name', [name for name in COUNTS if '_dinov3_' in name])
+def test_dinov3s_config_names_a_file_of_its_size_and_the_mean_of_that_files_images(name):
+    config, (_, _, size, *sat) = read(mobanet(name)).model, name.split('_')
+    images = 'SAT-493M' if sat else 'LVD-1689M'
+    source = config.backbone.encoder.init_cfg.checkpoint
+    assert f'/dinov3_vit{size[0]}16{size[1:]}_pretrain_' in source  # splus: s16plus
+    assert images_of(source) == images
+    mean, std = NORMALISATIONS[images]
+    assert config.data_preprocessor.mean == [*mean, 0.0]
+    assert config.data_preprocessor.std == [*std, 1.0]
 
 
 def table_iv_row(row: str, full: str) -> Config:

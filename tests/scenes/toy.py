@@ -95,14 +95,18 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
 def shrink_encoder(encoder: ConfigDict, num_layers: int) -> None:
     """Shrink a ViT in place to 16 channels and 5 x 5 patches of the size that it has."""
     encoder.pop('init_cfg', None)
-    patch_size = encoder.get('patch_size', {'DINOv2': 14, 'SAM': 16}[encoder.type])
+    patch_size = encoder.get('patch_size', {'DINOv2': 14, 'SAM': 16, 'DINOv3': 16}[encoder.type])
     arch = dict(embed_dims=EMBED_DIMS, num_layers=num_layers, num_heads=2, feedforward_channels=32)
     if encoder.get('arch') == 'giant':
         arch.update(ffn_type='swiglu_fused')
+    if encoder.get('arch') in ('small_plus', 'huge_plus'):
+        arch.update(ffn_type='swiglu')
     if encoder.type == 'SAM':
         arch.update(global_attn_indexes=list(range(1, num_layers, 2)))  # every other one: windows
         encoder.update(window_size=3)
-    encoder.update(arch=ConfigDict(arch), img_size=5 * patch_size)
+    encoder.update(arch=ConfigDict(arch))
+    if encoder.type != 'DINOv3':  # which has no native grid
+        encoder.update(img_size=5 * patch_size)
 
 
 def shrink_neck(neck: ConfigDict, widths: list[int]) -> list[int]:
