@@ -89,9 +89,11 @@ class CPIA(BaseModule):
         Returns:
             As ``streams``.
         """
-        adapted = isinstance(self.adapter_rgb, PromptInjectedAdapter)
-        prepare = self._adapters if adapted else self._prompts
-        hidden, up, bias = prepare(streams, num_special)
+        if isinstance(self.adapter_rgb, AddPrompt):  # no narrow side: products of weights cost more
+            special, patches = streams.tensor_split([num_special], dim=2)
+            patches = torch.stack(self.equations(*patches))
+            return torch.cat([special.to(patches.dtype), patches], dim=2)
+        hidden, up, bias = self._hidden(streams, num_special)
         # of special tokens all is 0; a 1 brings the bias; multiples of 8 suit the fast kernels
         spare = -(up.shape[-1] + 1) % 8
         hidden = F.pad(F.pad(hidden, (0, 1), value=1.0), (0, spare, num_special, 0))
@@ -99,7 +101,7 @@ class CPIA(BaseModule):
         change = hidden.flatten(1, 2) @ up.mT  # (2, B (T + N), C)
         return streams + change.view_as(streams)
 
-    def _adapters(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _hidden(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
         """Give the adapters' hidden features (2, B, N, h), weights (2, C, h) and biases (2, C)."""
         adapters = (self.adapter_rgb, self.adapter_aux)
         with without_autocast(streams):
@@ -120,38 +122,13 @@ class CPIA(BaseModule):
         """
         pairs = ((self.adapter_rgb, self.tft_rgb), (self.adapter_aux, self.tft_aux))
         injected = torch.cat([(a.inject.weight * (1 + t.gamma)) for a, t in pairs])  # (2h, C)
-        matrices = injected @ self.expand.weight @ self._fuse_weights() @ self._reduce_weights()
+        fuse = torch.stack(self.fuse.weight.chunk(2, dim=1))  # (2, r, r), for reduced rgb and aux
+        reduce = torch.stack([self.reduce_rgb.weight, self.reduce_aux.weight])  # (2, r, C)
+        matrices = injected @ self.expand.weight @ fuse @ reduce
         own = torch.block_diag(*(adapter.down.weight for adapter, _ in pairs))  # (2h, 2C)
-        base = self.expand(self._offset())
+        base = self.expand(self.fuse(torch.cat([self.reduce_rgb.bias, self.reduce_aux.bias])))
         offset = torch.cat([a.down.bias + a.inject(tft(base)) for a, tft in pairs])
         return matrices + torch.stack(own.chunk(2, dim=1)), offset
-
-    def _prompts(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the fused features (1, B, N, r) and each modality's (2, C, r) and (2, C) to prompts.
-
-        Tokens are reduced and fused one after the other: the product of both weights costs more
-        than it saves in small batches.
-        """
-        tfts = (self.tft_rgb, self.tft_aux)
-        with without_autocast(streams):
-            offset = self._offset()
-            up = torch.stack([(1 + tft.gamma)[:, None] * self.expand.weight for tft in tfts])
-            bias = torch.stack([tft(self.expand.bias) for tft in tfts])
-        reduced = torch.bmm(streams.flatten(1, 2), self._reduce_weights().mT)
-        hidden = torch.bmm(reduced, self._fuse_weights().mT).sum(0) + offset  # (B (T + N), r)
-        return hidden.unflatten(0, streams.shape[1:3])[None, :, num_special:], up, bias
-
-    def _reduce_weights(self) -> Tensor:
-        """W_r and W_a, (2, r, C)."""
-        return torch.stack([self.reduce_rgb.weight, self.reduce_aux.weight])
-
-    def _fuse_weights(self) -> Tensor:
-        """The halves of W_fuse, (2, r, r): what it makes of reduced rgb and of reduced aux."""
-        return torch.stack(self.fuse.weight.chunk(2, dim=1))
-
-    def _offset(self) -> Tensor:
-        """What tokens of 0 give after W_fuse, (r,)."""
-        return self.fuse(torch.cat([self.reduce_rgb.bias, self.reduce_aux.bias]))
 
 
 def without_autocast(like: Tensor) -> AbstractContextManager:
