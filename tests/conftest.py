@@ -12,7 +12,6 @@ from scenes.paths import SHARED
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 
-gc.freeze()  # MMEngine collects garbage for each dataset, and what is imported is none
 # the runner lays its config out four times, which takes longer than a toy's training
 mmengine.config.config.FormatCode = lambda text, **options: (text, True)
 
@@ -22,6 +21,11 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, 'workerinput'):
         slow = Counter(item.path for item in items if item.get_closest_marker('slow'))
         items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # MMEngine collects garbage for each dataset, and imports and tests are none
 
 
 @pytest.fixture(autouse=True)

@@ -84,6 +84,7 @@ def uninterrupted(folder):
 @pytest.mark.parametrize(('at', 'options'), [
     (4, []),
     (6, ['train_cfg.val_interval=1']),
+    # without workers or with some, windows and draws are the same
     (8, ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']),
     (5, ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=4']),
     (7, ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=3']),
@@ -95,11 +96,6 @@ def test_a_resumed_training_ends_as_the_uninterrupted_one(
     stop_and_resume(monkeypatch, folder, work_dir, *options, at=at)
     name = 'iter_9.pth' if 'by_epoch=False' in ''.join(options) else 'epoch_3.pth'
     assert_same(end_of(folder, work_dir, name), uninterrupted)
-
-
-def test_windows_and_draws_do_not_depend_on_the_workers(folder, uninterrupted, monkeypatch):
-    train(monkeypatch, folder, 'workers', 'train_dataloader.num_workers=2')
-    assert_same(end_of(folder, 'workers'), uninterrupted)
 
 
 def test_a_training_by_iterations_goes_on_alike(folder, monkeypatch):

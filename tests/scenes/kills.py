@@ -3,7 +3,7 @@
 PYTHONPATH=.:tests python tests/scenes/kills.py FOLDER KILLS SEED
 
 FOLDER gets the toy training of ``scenes.training``. Every other kill hits the middle of a save.
-Each training runs in a fork of this process, which itself computes nothing.
+Each training runs in a fork of this process.
 """
 
 import os
