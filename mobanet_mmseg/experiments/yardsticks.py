@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mobanet_mmseg.models.cpia import CPIA, AddPrompt, PromptInjectedAdapter
-from mobanet_mmseg.models.dinov3 import DINOv3
+from mobanet_mmseg.models.dinov2 import DINOv2
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.models.sam import SAM
@@ -71,7 +71,7 @@ def _adapt(adapter: PromptInjectedAdapter | AddPrompt, tokens: Tensor, prompt: T
 def run_plainly(
     encoder: Encoder, tokens: Tensor, first: int, last: int, grid: tuple[int, int]
 ) -> Tensor:
-    """Run blocks as mmpretrain has them, or our own where it has none.
+    """Run blocks as mmpretrain has them; an encoder that it has not runs its own.
 
     Args:
         encoder: Has the blocks.
@@ -80,7 +80,7 @@ def run_plainly(
         last: The last one, which runs, too.
         grid: (h, w) of the patches.
     """
-    if isinstance(encoder, DINOv3):
+    if not isinstance(encoder, DINOv2 | SAM):
         return encoder.run_blocks(tokens, first, last, grid)
     maps = tokens.unflatten(1, grid) if isinstance(encoder, SAM) else tokens
     for block in encoder.vit.layers[first : last + 1]:
