@@ -17,6 +17,7 @@ from scenes.commands import run, run_tool
 from scenes.paths import ROOT
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
+from mobanet_mmseg.weights.fingerprints import fingerprint_of
 
 pytestmark = pytest.mark.slow
 
@@ -172,9 +173,9 @@ def test_full_size_model_trains_resumes_and_tests(city, tmp_path, monkeypatch):
     log = log_of(tmp_path / 'work')
     assert 'Trainable parameters: 6,182,530 (6.18 M of 92.8 M)' in log
     trained = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
-    for name, value in state.items():
-        name = name.removeprefix('backbone.')
-        assert torch.equal(trained[f'backbone.encoder.vit.{name}'], value), name
+    assert torch.equal(trained['backbone.encoder.fingerprint'], fingerprint_of(tensors))
+    assert not any(name.startswith('backbone.encoder.vit.') for name in trained)
+    assert 24.7e6 < sum(value.nbytes for value in trained.values()) < 26e6  # of 371 MB
     # that was at the config's own size; smaller windows and one pass do for the rest
     options += ['train_dataloader.sampler.window_size=(126,140)', 'model.test_cfg.mode=whole']
     run_tool(*train, '--resume', '--cfg-options', *options, 'train_cfg.max_epochs=2')
