@@ -26,6 +26,9 @@ def parse_args() -> argparse.Namespace:
         choices=PRECISIONS,
         help='automatic mixed precision: bf16 where the device has it, else fp16; or the one named',
     )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile the blocks of the frozen encoder'
+    )
     add_runner_arguments(parser)
     words = [*sys.argv[1:], '']
     for index, (word, after) in enumerate(pairwise(words)):
@@ -39,6 +42,8 @@ def main() -> None:
     config = load_config(args)
     if args.amp is not None:
         set_precision(config, args.amp)
+    if args.compile:
+        config.default_hooks.compile = dict(type='CompileHook')
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume

@@ -1,6 +1,7 @@
 from mobanet_mmseg.engine import (
     adapter_hook,
     checkpoint_hooks,
+    compile_hook,
     finite_hook,
     label_hooks,
     lookahead,
@@ -19,6 +20,7 @@ from mobanet_mmseg.engine import (
 __all__ = [
     'adapter_hook',
     'checkpoint_hooks',
+    'compile_hook',
     'finite_hook',
     'label_hooks',
     'lookahead',
