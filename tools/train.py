@@ -4,6 +4,8 @@ import argparse
 import sys
 from itertools import pairwise
 
+from mmengine.runner import FlexibleRunner
+
 from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
 from mobanet_mmseg.engine.precision import PRECISIONS, set_precision
@@ -49,7 +51,8 @@ def main() -> None:
         config.load_from = None if args.resume == 'auto' else args.resume
     with ending_in_one_sentence():
         check_agreement(config, ('train', 'val'))
-        SafeRunner.from_cfg(config).train()
+        shards = config.get('runner_type') == 'FlexibleRunner'  # with a strategy, such as FSDP's
+        (FlexibleRunner if shards else SafeRunner).from_cfg(config).train()
 
 
 if __name__ == '__main__':

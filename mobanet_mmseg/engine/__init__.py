@@ -13,6 +13,7 @@ from mobanet_mmseg.engine import (
     runner,
     samplers,
     saving_hooks,
+    sharded_encoder,
     split_hooks,
     training_report,
 )
@@ -32,6 +33,7 @@ __all__ = [
     'runner',
     'samplers',
     'saving_hooks',
+    'sharded_encoder',
     'split_hooks',
     'training_report',
 ]

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.models.adapters import brings, encoders_of
@@ -70,6 +71,8 @@ class StrictCheckpointHook(Hook):
             CheckpointError: If the two do not fit; see
                 :func:`mobanet_mmseg.weights.checkpoints.check_fit`.
         """
+        if isinstance(runner.model, FullyShardedDataParallel):
+            return  # which holds parts of tensors, and loads whole ones strictly
         advice = 'give the config that it was trained with'
         trains = isinstance(runner.optim_wrapper, OptimWrapper | OptimWrapperDict)
         if trains and not runner.cfg.get('resume'):

@@ -56,7 +56,7 @@ class PretrainedStemHook(Hook):
         if total <= RGB:
             return
         for name, module in segmentor_of(runner.model).named_modules():
-            if isinstance(module, nn.Conv2d) and module.weight.shape[1] == total:
+            if isinstance(module, nn.Conv2d) and module.in_channels == total:
                 widen = partial(self._widen, runner, name)
                 self.handles.append(module.register_load_state_dict_pre_hook(widen))
 

@@ -8,11 +8,12 @@ from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
+from scenes.commands import run_tool
 from scenes.gloo import DDP, in_processes, synchronise_batch_norm
 from scenes.models import samples
 from scenes.paths import ROOT
 from scenes.toy import toy
-from scenes.training import run, write_training
+from scenes.training import write_training
 
 FULL = 'potsdam_dinov2_b'
 TABLE_4 = (FULL, *(f'{FULL}_{part}' for part in ('base', 'cpia', 'cpia-dgfm', 'released')))
@@ -80,30 +81,55 @@ SETTINGS = (
 
 @pytest.fixture(scope='module')
 def ends(tmp_path_factory):
-    """The last checkpoints of a training in one process and of the same in two."""
+    """The last checkpoints of a training: in one process, in two, in two with a sharded encoder.
+
+    The last one stops after its first epoch and is resumed.
+    """
     folder = tmp_path_factory.mktemp('trainings')
     write_training(folder)
+    write_sharded(folder)
 
-    def train(work_dir, batch_size, *options, launcher='none'):
-        arguments = ('--work-dir', work_dir, '--launcher', launcher, '--cfg-options', *SETTINGS)
+    def train(command, batch_size, *options):
+        options = (*SETTINGS, f'train_dataloader.batch_size={batch_size}', *options)
         with pytest.MonkeyPatch.context() as patch:
-            batches = f'train_dataloader.batch_size={batch_size}'
-            run(patch, folder, 'train', *arguments, batches, *options)
+            patch.chdir(folder)
+            run_tool(patch, 'train.py', *command.split(), '--cfg-options', *options)
 
     def train_half():
         synchronise_batch_norm()
         wrapper = [f'model_wrapper_cfg.{key}={value}' for key, value in DDP.items()]
-        train('two', 2, *wrapper, launcher='pytorch')
+        train('config.py --work-dir two --launcher pytorch', 2, *wrapper)
+        shards = 'sharded.py --work-dir sharded --launcher pytorch'
+        train(shards, 2, 'train_cfg.max_epochs=1')
+        train(f'{shards} --resume', 2)
 
     in_processes(train_half)
-    train('one', 4)
-    return [torch.load(folder / name / 'epoch_2.pth', weights_only=True) for name in ('one', 'two')]
+    train('config.py --work-dir one', 4)
+    return {
+        name: torch.load(folder / name / 'epoch_2.pth', weights_only=True)
+        for name in ('one', 'two', 'sharded')
+    }
 
 
-def test_a_training_in_two_processes_is_that_in_one_with_the_batches_of_both(ends):
-    one, two = ends
+def write_sharded(folder):
+    """Write the toy config with what the config that shards its encoder has."""
+    config = Config.fromfile(folder / 'config.py')
+    given = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_g_fsdp.py')
+    config.merge_from_dict(dict(runner_type=given.runner_type, strategy=given.strategy))
+    config.strategy.model_wrapper.device_id = 'cpu'
+    config.default_hooks = {**given.default_hooks, 'checkpoint': config.default_hooks.checkpoint}
+    config.optim_wrapper.paramwise_cfg = given.optim_wrapper.paramwise_cfg
+    for head in (config.model.decode_head, *config.model.auxiliary_head):
+        head.norm_cfg = given.model.decode_head.norm_cfg
+    config.dump(folder / 'sharded.py')
+
+
+@pytest.mark.parametrize('name', ['two', 'sharded'])
+def test_a_training_in_two_processes_is_that_in_one_with_the_batches_of_both(name, ends):
+    one, two = ends['one'], ends[name]
     assert one['meta']['iter'] == two['meta']['iter'] == 4
     torch.testing.assert_close(two['state_dict'], one['state_dict'], rtol=1e-4, atol=1e-6)
-    for name in ('train/loss', 'train/rgb.loss_ce', 'val/mIoU_all'):
-        first, second = (end['message_hub']['log_scalars'][name].data[0] for end in ends)
-        np.testing.assert_allclose(second, first, rtol=1e-4)
+    logs = [end['message_hub']['log_scalars'] for end in (one, two)]
+    validated = ['val/mIoU_all'] if name == 'two' else []  # after its checkpoint was saved
+    for logged in ('train/loss', 'train/rgb.loss_ce', *validated):
+        np.testing.assert_allclose(*(log[logged].data[0] for log in logs), rtol=1e-4)
