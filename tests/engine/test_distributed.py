@@ -21,6 +21,8 @@ TABLE_4 = (FULL, *(f'{FULL}_{part}' for part in ('base', 'cpia', 'cpia-dgfm', 'r
 MODES = {name: (name, {}, {}) for name in TABLE_4} | {
     'sam': ('potsdam_sam_b', {}, {}),
     'accumulated': (FULL, {}, dict(accumulative_counts=2)),
+    'with_cp': (FULL, dict(backbone=dict(with_cp=True)), {}),
+    'bf16': (FULL, {}, dict(type='Bf16OptimWrapper')),
 }
 
 
