@@ -104,3 +104,11 @@ def test_the_log_names_two_heads_by_their_streams_and_others_as_mmseg_does():
         model = MODELS.build({**config, 'auxiliary_head': (heads * 2)[:number]})
         names[number] = {name.split('.')[0] for name in model.loss(*data)} - {'decode'}
     assert names == {1: {'aux_0'}, 2: {'rgb', 'aux'}, 3: {'aux_0', 'aux_1', 'aux_2'}}
+
+
+def test_auxiliary_heads_do_not_run_in_a_prediction():
+    model = MODELS.build(tiny_model()).eval()
+    for head in model.auxiliary_head:
+        head.forward = None
+    with torch.inference_mode():
+        assert model.encode_decode(torch.rand(1, 4, 28, 42), [{}]).shape == (1, 3, 28, 42)
