@@ -1,14 +1,24 @@
 """The backbone: one frozen ViT run as two symmetric streams, joined by CPIA before each stage."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from mobanet_mmseg.models.cpia import CPIA
 from mobanet_mmseg.models.frozen_streams import FrozenStreams
+
+aten = torch.ops.aten
+# as small as the blocks' inputs, and slow to compute anew: with_cp keeps what they give
+ATTENTION = [
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_cudnn_attention.default,
+]
 
 
 @MODELS.register_module()
@@ -26,8 +36,9 @@ class MultimodalViT(FrozenStreams):
         modality_channels: Channels of the optical (always 3) and of the auxiliary image.
         out_indices: Taps: the blocks whose output leaves, ascending.
         cpia: Arguments of :class:`CPIA` but ``embed_dims``; ``None`` leaves the streams apart.
-        with_cp: Keep the blocks' inputs alone for the backward pass and compute their insides anew
-            (activation checkpointing): less memory, longer steps.
+        with_cp: Keep the blocks' inputs and what attention gives alone for the backward pass, and
+            compute the rest of their insides anew (activation checkpointing): less memory, longer
+            steps.
         allow_random_encoder: Run without pretrained weights, for demos and tests.
         init_cfg: mmengine's initialisation config.
 
@@ -113,7 +124,7 @@ class MultimodalViT(FrozenStreams):
         return cpia.exchange(streams, self.encoder.num_special_tokens).flatten(0, 1)
 
     def _run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
-        """Run the blocks of a stage, of which ``with_cp`` keeps the blocks' inputs alone."""
+        """Run the blocks of a stage, of which ``with_cp`` keeps little for backward."""
         if not (self.with_cp and tokens.requires_grad):
             return self.encoder.run_blocks(tokens, first, last, grid)
         for block in range(first, last + 1):
@@ -121,6 +132,7 @@ class MultimodalViT(FrozenStreams):
                 self.encoder.run_blocks,
                 *(tokens, block, block, grid),
                 use_reentrant=False,
+                context_fn=partial(create_selective_checkpoint_contexts, ATTENTION),
                 preserve_rng_state=False,  # blocks in eval mode draw nothing
             )
         return tokens
