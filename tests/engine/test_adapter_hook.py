@@ -20,13 +20,14 @@ from mobanet_mmseg.models.frozen_streams import FrozenStreams
 FINGERPRINT = 'backbone.encoder.fingerprint'
 VIT = 'backbone.encoder.vit.'
 WEIGHTS = 'model.backbone.encoder.init_cfg.checkpoint'
-EVERY_EPOCH = 'default_hooks.checkpoint.interval=1'
+# trainings that begin in the same second share MMEngine's list of the files to keep
+EVERY_EPOCH = 'default_hooks.checkpoint.interval=1', 'default_hooks.checkpoint.max_keep_ckpts=-1'
 AVERAGES = 'default_hooks.ema.type=EMAHook', 'default_hooks.ema.momentum=0.5'
 
 
 def train(patch, folder, work_dir, *options, resume=None):
     resumed = () if resume is None else ('--resume', resume)
-    options = ('--work-dir', work_dir, '--cfg-options', EVERY_EPOCH, *options)
+    options = ('--work-dir', work_dir, '--cfg-options', *EVERY_EPOCH, *options)
     run(patch, folder, 'train', *resumed, *options)
 
 
