@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from mobanet_mmseg.engine.complexity import build_without_memory, sample_shape
+from mobanet_mmseg.engine.precision import full_precision
 from mobanet_mmseg.models.frozen_streams import FrozenStreams
 
 aten = torch.ops.aten
@@ -121,7 +122,7 @@ def _with_state(weights: nn.Parameter, settings: dict[str, Any]) -> OptimWrapper
     optimizer.pop('fused', None)  # has the same state
     rest = {'optimizer', 'paramwise_cfg', 'constructor', 'dtype', 'loss_scale', 'clip_grad'}
     wrapper = {key: value for key, value in settings.items() if key not in rest}
-    wrapper['type'] = wrapper.get('type', 'OptimWrapper').removeprefix('Amp').removeprefix('Bf16')
+    wrapper['type'] = full_precision(wrapper)
     built = OPTIM_WRAPPERS.build({**wrapper, 'optimizer': OPTIMIZERS.build(optimizer)})
     weights.grad = torch.zeros_like(weights)
     built.step()

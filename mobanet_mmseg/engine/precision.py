@@ -54,7 +54,7 @@ def set_precision(config: Config, precision: str) -> None:
         precision: One of :data:`PRECISIONS`.
     """
     wrapper = config.optim_wrapper
-    plain = wrapper.get('type', 'OptimWrapper').removeprefix('Amp').removeprefix('Bf16')
+    plain = full_precision(wrapper)
     if precision == 'bf16' or (precision == 'auto' and has_bf16()):
         for key in FP16_SETTINGS:
             wrapper.pop(key, None)
@@ -62,6 +62,15 @@ def set_precision(config: Config, precision: str) -> None:
         return
     wrapper.update(type=f'Amp{plain}', dtype='float16')
     wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def full_precision(wrapper: dict[str, Any]) -> str:
+    """Name the optimizer wrapper that does in full precision what one in any precision does.
+
+    Args:
+        wrapper: Settings of the latter.
+    """
+    return wrapper.get('type', 'OptimWrapper').removeprefix('Amp').removeprefix('Bf16')
 
 
 def precision_disagreements(config: Config) -> Iterator[str]:

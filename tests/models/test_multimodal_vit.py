@@ -4,10 +4,11 @@ import torch
 from mmengine.registry import DefaultScope
 from scenes.encoders import tiny_sam
 from scenes.models import tiny_vit
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobanet_mmseg.models.dinov2 import DINOv2
 from mobanet_mmseg.models.frozen_streams import build_encoder
-from mobanet_mmseg.models.multimodal_vit import AuxPatchEmbed, MultimodalViT
+from mobanet_mmseg.models.multimodal_vit import ATTENTION, AuxPatchEmbed, MultimodalViT
 from mobanet_mmseg.models.sam import SAM
 
 
@@ -91,6 +92,31 @@ def test_checkpointed_activations_give_the_same_gradients_from_less_memory(encod
     (kept, expected), (less, same) = found
     assert less < 0.5 * kept
     torch.testing.assert_close(same, expected)
+
+
+class Attention(TorchDispatchMode):
+    """Counts how often attention, and each product of matrices, is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = self.products = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.attention += func in ATTENTION
+        self.products += func is torch.ops.aten.addmm.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_checkpointed_blocks_compute_attention_once_and_the_rest_again():
+    model = backbone(out_indices=(1, 3)).train()
+    found = []
+    for model.with_cp in (False, True):
+        with Attention() as counted:
+            gradients(model, torch.rand(2, 4, 28, 42))
+        found.append((counted.attention, counted.products))
+    (attention, products), again = found
+    assert attention == again[0] == 4  # blocks
+    assert again[1] > products
 
 
 def test_trainable_are_the_aux_embedding_and_cpia_alone():
