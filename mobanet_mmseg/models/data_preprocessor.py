@@ -121,7 +121,7 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         if training and self.mcrm is not None:
             sizes = [sample.img_shape for sample in data['data_samples']]
             height, width = (min(size) for size in zip(*sizes, strict=True))
-            inputs[..., :height, :width] = self.mcrm(inputs[..., :height, :width])
+            data['inputs'] = self.mcrm(inputs, (height, width))
         return data
 
     def _check_channels(self, inputs: Sequence[Tensor]) -> None:

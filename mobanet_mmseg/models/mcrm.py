@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,21 +21,23 @@ ASPECT_RATIO = (0.5, 2.0)
 
 
 class MCRM(nn.Module):
-    """Masks one rectangle of one modality in a part of the batch.
+    """Masks one rectangle of one modality, or all of it, in a part of the batch.
 
-    ``floor(ratio * B)`` samples are masked, half of them in the optical image and half in the
-    auxiliary one; the odd one goes to either at random. The masked pixels become 0, which is the
+    ``floor(ratio * B)`` samples are masked by a rectangle, half of them in the optical image and
+    half in the auxiliary one; the odd one goes to either at random. ``floor(whole_ratio * B)``
+    others lose one modality wholly, shared out alike. The masked pixels become 0, which is the
     mean of a normalised image; the sample's other modality stays whole. B counts the samples of
     all processes, each of which masks its own: two processes with half the batch each mask what one
     does with the whole.
 
-    Source: MoBaNet (arXiv:2603.17705), Eq. 22-23.
+    Source: MoBaNet (arXiv:2603.17705), Eq. 22-23; the paper masks by rectangles alone.
 
     Args:
         modality_channels: Channels of the optical and of the auxiliary image.
-        ratio: Fraction of the samples of a batch that are masked.
+        ratio: Fraction of the samples of a batch that are masked by a rectangle.
         area_ratio: Least and greatest fraction of H * W that a rectangle covers.
         aspect_ratio: Least and greatest height / width of a rectangle.
+        whole_ratio: Fraction of the samples of a batch that lose one modality wholly.
 
     Raises:
         ValueError: If the arguments do not fit one another.
@@ -47,36 +49,59 @@ class MCRM(nn.Module):
         ratio: float = 0.25,
         area_ratio: Interval = AREA_RATIO,
         aspect_ratio: Interval = ASPECT_RATIO,
+        whole_ratio: float = 0.0,
     ) -> None:
         super().__init__()
-        check_mask(modality_channels, ratio, area_ratio, aspect_ratio)
+        check_mask(modality_channels, ratio, area_ratio, aspect_ratio, whole_ratio)
         self.modalities = modality_slices(modality_channels)
         self.ratio = ratio
         self.area_ratio = area_ratio
         self.aspect_ratio = aspect_ratio
+        self.whole_ratio = whole_ratio
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Mask a copy of a normalised (B, C, H, W) batch."""
+    def forward(self, images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Mask a copy of a normalised batch.
+
+        Args:
+            images: (B, C, H, W).
+            size: Height and width of the part that is image in each sample, from the upper left;
+                rectangles lie within it. None is all of it.
+        """
+        height, width = size or images.shape[-2:]
         images = images.clone()
         rank, world_size = get_dist_info()
         seed = torch.randint(2**31, ())  # follows torch's seed
         broadcast(seed)  # the first process's: all draw the same
         rng = np.random.default_rng(int(seed))
         count = len(images) * world_size
-        masked = rng.permutation(count)[: int(self.ratio * count)]
-        first = rng.integers(2)  # who takes the odd sample
-        for turn, sample in enumerate(masked):
-            channels = self.modalities[(turn + first) % 2]
-            box = sample_rectangle(*images.shape[-2:], self.area_ratio, self.aspect_ratio, rng)
+        samples = rng.permutation(count)
+        masked, others = np.split(samples, [int(self.ratio * count)])
+        whole = others[: int(self.whole_ratio * count)]
+
+        def hide(sample: int, channels: slice, rows: slice, cols: slice) -> None:
             own, process = divmod(sample, world_size)  # samplers deal out samples in turns
             if process == rank:
-                images[own, channels, box.rows, box.cols] = 0
+                images[own, channels, rows, cols] = 0
+
+        for sample, channels in self._share_out(masked, rng):
+            box = sample_rectangle(height, width, self.area_ratio, self.aspect_ratio, rng)
+            hide(sample, channels, box.rows, box.cols)
+        for sample, channels in self._share_out(whole, rng):
+            hide(sample, channels, slice(None), slice(None))
         return images
+
+    def _share_out(
+        self, samples: np.ndarray, rng: np.random.Generator
+    ) -> Iterator[tuple[int, slice]]:
+        """Give each sample the channels that it loses, the modalities in turns."""
+        first = rng.integers(2)  # who takes the odd sample
+        for turn, sample in enumerate(samples):
+            yield sample, self.modalities[(turn + first) % 2]
 
 
 @TRANSFORMS.register_module(name='MCRM')
 class MCRMTransform(BaseTransform):
-    """Masks one rectangle of one modality, either of which is as likely.
+    """Masks one rectangle of one modality, or all of it, either modality as likely.
 
     For pipelines of other models; MoBaNet's own data preprocessor masks its batches. The
     normalisation follows the pipeline, so that the rectangle is filled with the channels' means
@@ -95,10 +120,11 @@ class MCRMTransform(BaseTransform):
 
     Args:
         modality_channels: Channels of the optical and of the auxiliary image.
-        fill: Value of each channel in the rectangle: the mean that is subtracted afterwards.
-        ratio: Fraction of the samples that are masked.
+        fill: Value of each masked channel: the mean that is subtracted afterwards.
+        ratio: Fraction of the samples that are masked by a rectangle.
         area_ratio: Least and greatest fraction of H * W that a rectangle covers.
         aspect_ratio: Least and greatest height / width of a rectangle.
+        whole_ratio: Fraction of the samples that lose one modality wholly; of the others.
 
     Raises:
         ValueError: If the arguments do not fit one another.
@@ -111,8 +137,9 @@ class MCRMTransform(BaseTransform):
         ratio: float = 0.25,
         area_ratio: Interval = AREA_RATIO,
         aspect_ratio: Interval = ASPECT_RATIO,
+        whole_ratio: float = 0.0,
     ) -> None:
-        check_mask(modality_channels, ratio, area_ratio, aspect_ratio)
+        check_mask(modality_channels, ratio, area_ratio, aspect_ratio, whole_ratio)
         if len(fill) != sum(modality_channels):
             raise ValueError(
                 f'MCRM got {len(fill)} values to fill {sum(modality_channels)} channels with: give '
@@ -123,6 +150,7 @@ class MCRMTransform(BaseTransform):
         self.ratio = ratio
         self.area_ratio = area_ratio
         self.aspect_ratio = aspect_ratio
+        self.whole_ratio = whole_ratio
 
     @cache_randomness
     def draw(self, height: int, width: int) -> tuple[slice, Window] | None:
@@ -132,9 +160,12 @@ class MCRMTransform(BaseTransform):
             height: Height of the image, pixels.
             width: Width of the image, pixels.
         """
-        if np.random.random() >= self.ratio:
+        chance = np.random.random()
+        if chance >= self.ratio + self.whole_ratio:
             return None
         channels = self.modalities[np.random.randint(2)]
+        if chance >= self.ratio:
+            return channels, Window(0, 0, height, width)
         rng = np.random.RandomState(np.random.randint(2**31))
         return channels, sample_rectangle(height, width, self.area_ratio, self.aspect_ratio, rng)
 
@@ -166,7 +197,7 @@ class ModalityRandomMask(MCRMTransform):
         modality_channels: See :class:`MCRMTransform`.
         fill: See :class:`MCRMTransform`.
         prob: Former name of ``ratio``.
-        **kwargs: ``area_ratio`` and ``aspect_ratio``.
+        **kwargs: ``area_ratio``, ``aspect_ratio`` and ``whole_ratio``.
     """
 
     def __init__(
@@ -191,19 +222,24 @@ def modality_slices(modality_channels: Sequence[int]) -> tuple[slice, slice]:
 
 
 def check_mask(
-    modality_channels: Sequence[int], ratio: float, area_ratio: Interval, aspect_ratio: Interval
+    modality_channels: Sequence[int],
+    ratio: float,
+    area_ratio: Interval,
+    aspect_ratio: Interval,
+    whole_ratio: float = 0.0,
 ) -> None:
     """Refuse masks that cannot be drawn.
 
     Args:
         modality_channels: Channels of the optical and of the auxiliary image.
-        ratio: Fraction of the samples that are masked.
+        ratio: Fraction of the samples that are masked by a rectangle.
         area_ratio: Least and greatest fraction of H * W.
         aspect_ratio: Least and greatest height / width.
+        whole_ratio: Fraction of the samples that lose one modality wholly.
 
     Raises:
-        ValueError: If there are not two modalities, the ratio is no fraction, or an interval is
-            empty or leaves 0..1 (area) or the positive numbers (aspect).
+        ValueError: If there are not two modalities, the ratios are no fractions of one whole, or an
+            interval is empty or leaves 0..1 (area) or the positive numbers (aspect).
     """
     if len(modality_channels) != 2 or min(modality_channels) < 1:
         raise ValueError(
@@ -212,6 +248,11 @@ def check_mask(
         )
     if not 0 <= ratio <= 1:
         raise ValueError(f'MCRM got ratio={ratio}; it is a fraction of the samples: 0 to 1.')
+    if not 0 <= whole_ratio <= 1 - ratio:
+        raise ValueError(
+            f'MCRM got whole_ratio={whole_ratio} beside ratio={ratio}; it is a fraction of the '
+            f'samples that no rectangle masks: 0 to {1 - ratio:g}.'
+        )
     if not 0 < area_ratio[0] <= area_ratio[1] <= 1:
         raise ValueError(f'Got area_ratio={area_ratio}: give (least, greatest) within 0..1.')
     if not 0 < aspect_ratio[0] <= aspect_ratio[1]:

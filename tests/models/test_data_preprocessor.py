@@ -58,6 +58,15 @@ def test_masking_happens_in_training_alone():
     assert (inputs == 0).flatten(1).any(dim=1).all()
 
 
+def test_samples_of_two_sizes_lose_a_modality_wholly():
+    prepare = preprocessor(mcrm=dict(ratio=0, whole_ratio=1.0), mean=[-1.0] * 4, std=[1.0] * 4)
+    small, large = batch(count=1), batch(count=1, height=28, width=42)
+    data = {key: small[key] + large[key] for key in small}
+    inputs = prepare(data, training=True)['inputs']
+    gone = ~inputs.flatten(2).any(dim=2)
+    assert sorted(gone.tolist()) == [[False, False, False, True], [True, True, True, False]]
+
+
 def test_wrong_number_of_channels_is_refused():
     with pytest.raises(ValueError, match=r'3 means and 4 stds for 4 stacked channels'):
         preprocessor(mean=[1.0, 2.0, 3.0])

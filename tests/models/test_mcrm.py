@@ -51,18 +51,91 @@ def test_one_rectangle_of_zeros_within_the_area_and_aspect_asked_for():
 
 
 def test_processes_mask_what_one_does_with_the_samples_of_all(monkeypatch):
-    images = torch.rand(6, 4, 24, 36) + 1
+    images, mcrm = torch.rand(6, 4, 24, 36) + 1, MCRM((3, 1), whole_ratio=0.34)
     torch.manual_seed(1)
-    whole = MCRM((3, 1))(images)  # 1 of 6, where 3 processes would mask none of their 2
+    whole = mcrm(images)  # 1 and 2 of 6, where 3 processes would mask none of their 2
     torch.manual_seed(1)
     drawn, parts = torch.randint(2**31, ()), []
     monkeypatch.setattr('mobanet_mmseg.models.mcrm.broadcast', lambda seed: seed.copy_(drawn))
     for rank in range(3):
         place = (rank, 3)
         monkeypatch.setattr('mobanet_mmseg.models.mcrm.get_dist_info', lambda place=place: place)
-        parts.append(MCRM((3, 1))(images[rank::3]))
+        parts.append(mcrm(images[rank::3]))
     assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
     assert not torch.equal(whole, images)
+
+
+def lost_wholly(before, after):
+    """For each sample, which modality is 0 everywhere: '', 'rgb' or 'aux'."""
+    gone = ~after.flatten(2).any(dim=2)
+    return ['rgb' * bool(c[:3].all()) + 'aux' * bool(c[3:].all()) for c in gone]
+
+
+@pytest.mark.parametrize(
+    ('batch', 'ratio', 'whole_ratio', 'boxes', 'whole'),
+    [(12, 0.25, 0.25, 3, 3), (7, 0.5, 0.5, 3, 3), (8, 0.0, 0.5, 0, 4), (4, 0.0, 1.0, 0, 4)],
+)
+def test_other_samples_lose_a_modality_wholly(batch, ratio, whole_ratio, boxes, whole):
+    images = torch.rand(batch, 4, 24, 36) + 1
+    mcrm = MCRM((3, 1), ratio, whole_ratio=whole_ratio)
+    for _ in range(100):
+        masked = mcrm(images)
+        lost, found = lost_wholly(images, masked), masked_modalities(images, masked)
+        assert found.count('') == batch - boxes - whole  # never two masks on one sample
+        assert found.count('rgbaux') == 0
+        assert lost.count('') == batch - whole
+        assert abs(lost.count('rgb') - lost.count('aux')) == whole % 2
+        assert abs(found.count('rgb') - found.count('aux')) <= boxes % 2 + whole % 2
+
+
+def test_the_odd_whole_sample_is_of_either_modality():
+    images = torch.rand(2, 4, 12, 18) + 1
+    mcrm = MCRM((3, 1), ratio=0, whole_ratio=0.5)
+    share = sum('rgb' in lost_wholly(images, mcrm(images)) for _ in range(200)) / 200
+    assert 0.35 < share < 0.65  # one half, 4 standard deviations either side
+
+
+def test_whole_masks_leave_the_draws_of_the_rectangles_as_they_are():
+    images, drawn = torch.ones(4, 4, 24, 36), []
+    for whole_ratio in (0.0, 0.5):
+        torch.manual_seed(5)
+        drawn.append(MCRM((3, 1), 0.5, whole_ratio=whole_ratio)(images) == 0)
+    expected = torch.zeros(4, 4, 24, 36, dtype=torch.bool)
+    expected[1, 3:, 8:21, 16:32] = True
+    expected[3, :3, 6:20, 20:36] = True
+    assert torch.equal(drawn[0], expected)
+    assert (drawn[1] & expected).equal(expected)
+
+
+def test_the_transform_masks_wholly_what_it_would_have_left():
+    drawn = []
+    for whole_ratio in (0.0, 0.1):
+        transform = mask_of(ratio=0.5, whole_ratio=whole_ratio)
+        np.random.seed(0)  # 0.5488 comes first: above the ratio
+        drawn.append(transform.draw(24, 36))
+    assert drawn[0] is None
+    assert drawn[1] == (slice(3, None), (0, 0, 24, 36))
+
+
+def test_rectangles_lie_within_the_image_and_whole_masks_cover_its_padding():
+    images = torch.ones(8, 4, 28, 42)
+    for _ in range(20):
+        masked = MCRM((3, 1), 0.5, whole_ratio=0.5)(images, (20, 30))
+        lost = lost_wholly(images, masked)
+        assert lost.count('') == 4
+        kept = torch.tensor([not name for name in lost])
+        assert masked[kept][..., 20:, :].all() and masked[kept][..., 30:].all()
+
+
+def test_whole_masks_of_the_transform_are_as_many_as_asked_for_and_of_either_modality():
+    np.random.seed(0)
+    image = np.full((12, 16, 4), 9, np.float32)
+    transform = MCRMTransform((3, 1), FILL, ratio=0.25, whole_ratio=0.25)
+    masked = [transform({'img': image})['img'] == FILL for _ in range(2000)]
+    whole = np.mean([found[..., :3].all() or found[..., 3].all() for found in masked])
+    assert abs(whole - 0.25) < 0.03
+    assert abs(np.mean([found.any() for found in masked]) - 0.5) < 0.04
+    assert abs(np.mean([found[..., 3].all() for found in masked]) - 0.125) < 0.025
 
 
 def test_input_stays_as_it_was_and_the_seed_decides():
@@ -123,6 +196,8 @@ def test_images_that_share_their_randomness_are_masked_alike():
         ({'fill': (1, 2)}, 'one per channel'),
         ({'modality_channels': (3,)}, 'one of two modalities'),
         ({'ratio': 1.5}, 'a fraction'),
+        ({'whole_ratio': -0.1}, 'no rectangle masks: 0 to 0'),
+        ({'ratio': 0.4, 'whole_ratio': 0.7}, 'whole_ratio=0.7 beside ratio=0.4; .*: 0 to 0.6'),
         ({'area_ratio': (0, 0.3)}, 'give .least, greatest.'),
         ({'area_ratio': (0.1, 1.1)}, 'give .least, greatest.'),
         ({'aspect_ratio': (2, 1)}, 'give .least, greatest.'),
