@@ -1,6 +1,6 @@
 """What our networks are measured against: the bare encoder, and the plainest composition."""
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -35,11 +35,23 @@ class PlainComposition(MultimodalViT):
                     torch.cat([tokens[:, :special], changed], dim=1)
                     for tokens, changed in zip(streams, patches, strict=True)
                 ]
-            streams = [run_plainly(self.encoder, each, first, last, grid) for each in streams]
+            for index, tokens in enumerate(streams):
+                with only(self, slice(index, index + 1)):
+                    streams[index] = run_plainly(self.encoder, tokens, first, last, grid)
             maps.append([self.encoder.tap(tokens, grid) for tokens in streams])
             first = last + 1
         rgb_maps, aux_maps = zip(*maps, strict=True)
         return rgb_maps, aux_maps
+
+
+def only(backbone: MultimodalViT, streams: slice) -> AbstractContextManager[None]:
+    """Let the encoder run on some streams alone.
+
+    Args:
+        backbone: Has the encoder, and an adapter or none.
+        streams: See :meth:`LoRA.only`.
+    """
+    return nullcontext() if backbone.adapter is None else backbone.adapter.only(streams)
 
 
 def plain_cpia(cpia: CPIA, rgb: Tensor, aux: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +112,7 @@ def run_streams(backbone: MultimodalViT, inputs: Tensor) -> list[Tensor]:
         (2B, C, h, w) maps, one a tap.
     """
     tokens, grid = _embed(backbone, inputs)
-    return _run_taps(backbone.encoder, backbone.out_indices, tokens, grid)
+    return _run_taps(backbone, tokens, grid)
 
 
 def train_streams(backbone: MultimodalViT, inputs: Tensor) -> Tensor:
@@ -116,7 +128,7 @@ def train_streams(backbone: MultimodalViT, inputs: Tensor) -> Tensor:
     with torch.no_grad():
         tokens, grid = _embed(backbone, inputs)
     tokens.requires_grad_()
-    maps = _run_taps(backbone.encoder, backbone.out_indices, tokens, grid)
+    maps = _run_taps(backbone, tokens, grid)
     torch.autograd.backward(maps, [torch.ones_like(each) for each in maps])
     return tokens.grad
 
@@ -128,12 +140,11 @@ def _embed(backbone: MultimodalViT, inputs: Tensor) -> tuple[Tensor, tuple[int, 
     return backbone.encoder.add_positions(patches), tuple(patches.shape[-2:])
 
 
-def _run_taps(
-    encoder: Encoder, taps: Sequence[int], tokens: Tensor, grid: tuple[int, int]
-) -> list[Tensor]:
-    maps, first = [], 0
-    for last in taps:
-        tokens = run_plainly(encoder, tokens, first, last, grid)
-        maps.append(encoder.tap(tokens, grid))
-        first = last + 1
+def _run_taps(backbone: MultimodalViT, tokens: Tensor, grid: tuple[int, int]) -> list[Tensor]:
+    encoder, maps, first = backbone.encoder, [], 0
+    with only(backbone, slice(0)):
+        for last in backbone.out_indices:
+            tokens = run_plainly(encoder, tokens, first, last, grid)
+            maps.append(encoder.tap(tokens, grid))
+            first = last + 1
     return maps

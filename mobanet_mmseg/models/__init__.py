@@ -5,6 +5,7 @@ from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 from mobanet_mmseg.models.dgfm import DGFM, DGFMNeck
 from mobanet_mmseg.models.dinov2 import DINOv2
 from mobanet_mmseg.models.dinov3 import DINOv3
+from mobanet_mmseg.models.lora import LoRA
 from mobanet_mmseg.models.losses import (
     ClassWeightedCrossEntropyLoss,
     LabelSmoothingCrossEntropyLoss,
@@ -27,6 +28,7 @@ __all__ = [
     'DINOv2',
     'DINOv3',
     'LabelSmoothingCrossEntropyLoss',
+    'LoRA',
     'MCRMTransform',
     'MoBaNet',
     'ModalityRandomMask',

@@ -84,6 +84,11 @@ class Encoder(BaseModule):
         """Transformer blocks."""
         return len(self.vit.layers)
 
+    @property
+    def qkv_layers(self) -> list[nn.Linear]:
+        """Of each block the layer that gives queries, keys and values, (..., C) -> (..., 3C)."""
+        return [block.attn.qkv for block in self.vit.layers]
+
     @abstractmethod
     def add_positions(self, patches: Tensor) -> Tensor:
         """Turn a (B, C, h, w) map of embedded patches into (B, T + N, C) tokens with positions."""

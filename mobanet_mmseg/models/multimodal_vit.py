@@ -39,6 +39,8 @@ class MultimodalViT(FrozenStreams):
         with_cp: Keep the blocks' inputs and what attention gives alone for the backward pass, and
             compute the rest of their insides anew (activation checkpointing): less memory, longer
             steps.
+        adapter: Config of what updates the frozen blocks inside, ``dict(type='LoRA', rank=28)``, in
+            CPIA's place or beside it; ``None`` leaves them as they are.
         allow_random_encoder: Run without pretrained weights, for demos and tests.
         init_cfg: mmengine's initialisation config.
 
@@ -54,6 +56,7 @@ class MultimodalViT(FrozenStreams):
         out_indices: Sequence[int] = (2, 5, 8, 11),
         cpia: dict | None = None,
         with_cp: bool = False,
+        adapter: dict | None = None,
         allow_random_encoder: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -67,6 +70,12 @@ class MultimodalViT(FrozenStreams):
             self.cpia = nn.ModuleList(
                 CPIA(self.encoder.embed_dims, **cpia) for _ in self.out_indices
             )
+
+        self.adapter = None
+        if adapter is not None:
+            size = dict(embed_dims=self.encoder.embed_dims, num_blocks=self.out_indices[-1] + 1)
+            self.adapter = MODELS.build({'_scope_': 'mmseg', **adapter, **size})
+            self.adapter.attach(self.encoder)
 
     def _check_taps(self) -> None:
         taps = self.out_indices
@@ -98,12 +107,46 @@ class MultimodalViT(FrozenStreams):
         self.check(inputs)
         rgb, aux = inputs.split(self.modality_channels, dim=1)
         rgb, aux = self.encoder.projection(rgb), self.aux_embed(aux)  # (B, C, h, w) each
-        if self.cpia is None and rgb.requires_grad != aux.requires_grad:
+        apart = self.cpia is None and self.adapter is None
+        if apart and rgb.requires_grad != aux.requires_grad:
             # one batch would keep the activations of both for a gradient that one has not
             return tuple(self._encode(rgb)), tuple(self._encode(aux))
         maps = self._encode(torch.cat([rgb, aux]))
         rgb_maps, aux_maps = zip(*(stage.chunk(2) for stage in maps), strict=True)
         return rgb_maps, aux_maps
+
+    @torch.no_grad()
+    def merged(self, stream: int) -> dict[str, Tensor]:
+        """Give the weights of a plain ViT that does by itself what one stream does.
+
+        The adapter is in it, and the stream's patch embedding; an auxiliary image of one channel is
+        repeated to three.
+
+        Args:
+            stream: 0 for the optical stream, 1 for the auxiliary one.
+
+        Returns:
+            State dict of ``encoder.vit``.
+
+        Raises:
+            ValueError: If there is no adapter, or CPIA lets the streams act on each other.
+        """
+        if self.adapter is None or self.cpia is not None:
+            has = 'no LoRA' if self.adapter is None else 'CPIA, through which the streams meet'
+            raise ValueError(
+                f'A stream of this backbone is no ViT by itself, which has {has}: merge one that '
+                "was trained with cpia=None, adapter=dict(type='LoRA', rank=...)."
+            )
+        state = self.adapter.merged(self.encoder, stream)
+        if stream == 1:
+            names = {parameter: name for name, parameter in self.encoder.vit.named_parameters()}
+            pairs = zip(
+                self.encoder.projection.parameters(),
+                self.aux_embed.projection.parameters(),
+                strict=True,
+            )
+            state.update({names[frozen]: trained.clone() for frozen, trained in pairs})
+        return state
 
     def _encode(self, patches: Tensor) -> list[Tensor]:
         """Run the embedded patches of both streams, (2B, C, h, w), or of one; a map a tap."""

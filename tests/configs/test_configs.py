@@ -181,6 +181,24 @@ def stage_cost(channels: int, prompt_dims: int, adapter_dims: int = 0) -> int:
     return generator + (2 * (2 * (c * h + h) + h * c + c) if h else 0)
 
 
+@pytest.mark.parametrize(
+    ('name', 'cpia', 'printed'),
+    [
+        ('potsdam_dinov2_b_lora', 'potsdam_dinov2_b_cpia', '3.97'),
+        ('potsdam_dinov2_b_lora-dgfm-mcrm', 'potsdam_dinov2_b', '6.16'),
+        ('potsdam_dinov3_b_lora-dgfm-mcrm', 'potsdam_dinov3_b', '6.30'),
+    ],
+)
+def test_lora_takes_cpias_place_at_the_highest_rank_within_its_budget(name, cpia, printed):
+    parts, others = (count_parameters(build(mobanet(each))) for each in (name, cpia))
+    updates, adapters = parts.pop('backbone.adapter'), others.pop('backbone.cpia')
+    a_rank = 12 * 2 * 2 * (768 + 768)  # blocks, streams, queries and values
+    assert updates.trainable == 28 * a_rank
+    assert updates.trainable <= adapters.trainable < updates.trainable + a_rank
+    assert f'{(add_counts(parts).trainable + updates.trainable) / 1e6:.2f}' == printed
+    assert parts == others  # all else is the same
+
+
 @pytest.mark.parametrize('name', COUNTS)
 def test_an_encoders_config_trains_what_the_papers_budget_gives(name):
     config = read(mobanet(name)).model

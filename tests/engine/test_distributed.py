@@ -23,6 +23,12 @@ MODES = {name: (name, {}, {}) for name in TABLE_4} | {
     'accumulated': (FULL, {}, dict(accumulative_counts=2)),
     'with_cp': (FULL, dict(backbone=dict(with_cp=True)), {}),
     'bf16': (FULL, {}, dict(type='Bf16OptimWrapper')),
+    'lora': (f'{FULL}_lora', {}, {}),
+    'lora, with_cp and bf16': (
+        f'{FULL}_lora-dgfm-mcrm',
+        dict(backbone=dict(with_cp=True)),
+        dict(type='Bf16OptimWrapper'),
+    ),
 }
 
 
@@ -69,6 +75,8 @@ SETTINGS = (
     'train_dataloader.sampler.num_samples=8',
     'model.data_preprocessor.mcrm.ratio=0.5',
     'model.backbone.cpia.dropout=0.0',
+    'model.backbone.adapter.type=LoRA',
+    'model.backbone.adapter.rank=2',
     'model.decode_head.dropout_ratio=0.0',
     'model.decode_head.sampler=None',
     'model.auxiliary_head.0.dropout_ratio=0.0',

@@ -74,3 +74,17 @@ def test_bare_streams_train_back_to_the_tokens_of_both():
     assert gradient.shape == (2 * 2, 1 + 2 + 3 * 5, 16)
     assert (gradient.flatten(1).abs().sum(1) > 0).all()
     assert all(parameter.grad is None for parameter in plain.parameters())
+
+
+@pytest.mark.parametrize('cpia', [None, dict(prompt_dims=4)])
+def test_lora_updates_the_composition_stream_by_stream_and_not_the_bare_ones(cpia):
+    ours, plain = pair(tiny_sam(), cpia=cpia, adapter=dict(type='LoRA', rank=2))
+    inputs = torch.randn(2, 4, 48, 80)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(inputs), ours(inputs), rtol=1e-4, atol=1e-5)
+    _, bare = pair(tiny_sam(), cpia=None)
+    for part in ('aux_embed', 'encoder'):
+        bare.get_submodule(part).load_state_dict(ours.get_submodule(part).state_dict())
+    torch.testing.assert_close(run_streams(ours, inputs), run_streams(bare, inputs))
+    with torch.no_grad():  # and is back for both streams
+        torch.testing.assert_close(plain(inputs), ours(inputs), rtol=1e-4, atol=1e-5)

@@ -86,6 +86,8 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
     stages = len(backbone.out_indices)
     shrink_encoder(backbone.encoder, stages)
     backbone.update(allow_random_encoder=True, out_indices=tuple(range(stages)))
+    if backbone.get('adapter') is not None:
+        backbone.adapter.rank = 2
     for width in ('prompt_dims', 'adapter_dims'):
         if backbone.get('cpia') is not None and backbone.cpia.get(width) is not None:
             backbone.cpia[width] = 4
