@@ -96,6 +96,7 @@ COMMANDS = {
         'analysis_tools/browse_dataset.py', with_tiles, '--out', 'labels', '--split', 'val'),
     'encoder': ('model_converters/encoder_weights.py', with_weights),
     'checkpoint': ('model_converters/released2mobanet.py', with_weights),
+    'a stream': ('model_converters/merge_lora.py', with_weights_of_a_config, '--stream', 'rgb'),
     'whole checkpoint': ('misc/merge_checkpoint.py', with_weights_of_a_config),
     'published checkpoint': ('misc/publish_checkpoint.py', with_weights),
     'tiles': ('dataset_converters/raster_pair.py', with_pair),
