@@ -33,6 +33,17 @@ def with_experiment(folder, *arguments):
     return ['config.py', 'model.pth', *arguments]
 
 
+def with_linked(folder, name):
+    """An experiment whose checkpoint has the name of an output, too."""
+    arguments = with_experiment(folder)
+    (folder / name).hardlink_to(folder / 'model.pth')
+    return arguments
+
+
+def with_curves(folder):
+    return with_linked(folder, 'degradation.md')
+
+
 def with_tiles(folder, *arguments):
     """Tiles whose labels are PNGs, some of them under the names of pictures, too."""
     config = tiles_config(folder, seg_map_suffix='.png')
@@ -89,6 +100,7 @@ COMMANDS = {
         'analysis_tools/modality_report.py', with_experiment, '--out', 'model.pth'),
     'report over the config': (
         'analysis_tools/modality_report.py', with_experiment, '--out', 'config.py'),
+    'curves': ('analysis_tools/degradation.py', with_curves, '--out', '.'),
     'numbers': ('misc/check_data.py', with_tiles, '--json', 'rgb/a.tif'),
     'numbers over the config': ('misc/check_data.py', with_tiles, '--json', 'config.py'),
     'pictures of tiles': ('misc/check_data.py', with_tiles, '--pictures', '.'),
@@ -117,7 +129,7 @@ def test_no_tool_writes_over_what_it_reads(data, monkeypatch, capsys, name):
     before = {path: path.read_bytes() for path in data.rglob('*.*') if path.is_file()}
     monkeypatch.chdir(data)
     run = run_tool
-    if prepare is with_experiment:
+    if arguments[:2] == ['config.py', 'model.pth']:
         arguments = arguments[2:]
         run = lambda patch, *rest: channel_reader.run(patch, data, *rest)  # noqa: E731
     with pytest.raises(SystemExit) as ended:
