@@ -25,7 +25,6 @@ def pair(tmp_path, monkeypatch):
         for file, new in (('config.py', 'config.py'), ('model.pth', 'epoch_1.pth')):
             shutil.move(tmp_path / file, tmp_path / name / new)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
     return tmp_path
 
 

@@ -1,13 +1,11 @@
 """The configs of docs/any_mmseg_model.md, as they stand there, from training to a GeoTIFF."""
 
 import re
-from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 from scenes.commands import run_tool
 from scenes.paths import ROOT
@@ -85,11 +83,6 @@ def test_the_pages_commands_end_in_a_map(form, tmp_path, monkeypatch):
     path = written(FORMS[form], tmp_path)
     toy_training(path, tmp_path / 'data', tmp_path / 'rgb.pth')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        'mmengine.config.config.FormatCode', lambda text, **options: (text, True)
-    )
-    # one a process, which would stay in the folder of a training of the same second
-    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
     run_tool(monkeypatch, 'train.py', 'toy.py')
     (log,) = (tmp_path / 'work').glob('*/*.log')
     sentence = 'takes 4 channels and its pretrained weights 3'

@@ -1,16 +1,13 @@
 """A segmentor that reads its prediction off one channel, and tiles whose metrics are counted."""
 
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.runner import save_checkpoint
 from mmseg.models import BaseSegmentor, EncoderDecoder
 from mmseg.registry import MODELS
-from mmseg.visualization import SegLocalVisualizer
 from scenes.commands import run_tool
 from scenes.paths import ROOT
 from scenes.rasters import write_raster
@@ -80,8 +77,4 @@ def write_experiment(folder: Path, channel: int, **overrides) -> Path:
 def run(patch, folder: Path, tool: str, *arguments: object) -> None:
     """Run a file of tools/ with the config and the checkpoint of a folder, from that folder."""
     patch.chdir(folder)
-    # the runner lays its config out four times, which takes longer than all the rest
-    patch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
-    for kept in (MMLogger, SegLocalVisualizer):  # one a process, which stays in its first folder
-        patch.setattr(kept, '_instance_dict', OrderedDict())
     run_tool(patch, tool, 'config.py', 'model.pth', *arguments)

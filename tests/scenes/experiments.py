@@ -1,12 +1,10 @@
 """Two toy networks on toy tiles, as rows of a table."""
 
 from argparse import Namespace
-from collections import OrderedDict
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmseg.visualization import SegLocalVisualizer
+from scenes.commands import forget_commands
 from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
 from scenes.toy import toy
@@ -48,15 +46,9 @@ def stay_in_process(patch) -> list[str]:
 
     def start(run: runs.Run, workers: int, repeats: int) -> int:
         begun.append(f'{run.folder.parent.name}/{run.folder.name}')
-        for kept in (
-            MMLogger,
-            SegLocalVisualizer,
-        ):  # one a process, which stays in its first folder
-            patch.setattr(kept, '_instance_dict', OrderedDict())
+        forget_commands(patch)
         child.work(Namespace(**vars(run), workers=workers, repeats=repeats))
         return 0
 
     patch.setattr(runs, '_start', start)
-    # the runner lays its config out four times, which takes longer than all the rest
-    patch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
     return begun
