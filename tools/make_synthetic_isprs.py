@@ -18,6 +18,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', type=int, default=6000, help='rows and columns of a tile, pixels')
     parser.add_argument('--gsd', type=float, default=0.05, help='metres per pixel')
     parser.add_argument('--seed', type=int, default=0, help='number of the city')
+    parser.add_argument(
+        '--ambiguity',
+        type=float,
+        default=1.0,
+        help='share of the things whose looks do not tell their class: at 1 only the heights tell '
+        'roofs from streets and trees from lawns, at 0 the image alone tells all classes',
+    )
     parser.add_argument('--train', type=int, default=2, help='number of training tiles')
     parser.add_argument('--test', type=int, default=1, help='number of test tiles')
     parser.add_argument(
@@ -49,6 +56,7 @@ def main() -> None:
             size=args.size,
             seed=args.seed,
             gsd=args.gsd,
+            ambiguity=args.ambiguity,
             bands=args.bands,
             compress=args.compress,
         )

@@ -1,7 +1,8 @@
 """A synthetic city in the layout of the ISPRS Potsdam archive.
 
-A plan is drawn (``plan``), painted into labels, heights and colours (``canvas``), lit by one sun
-that casts shadows from the heights (``light``), and written as GeoTIFFs (``archive``).
+A plan is drawn (``plan``), its things get looks that tell their classes or do not (``looks``), it
+is painted into labels, heights and colours (``canvas``), lit by one sun that casts shadows from the
+heights (``light``), and written as GeoTIFFs (``archive``).
 """
 
 from mobanet_mmseg.synthetic.archive import BANDS, class_boundaries, write_archive

@@ -27,6 +27,7 @@ def write_archive(
     size: int = 6000,
     seed: int = 0,
     gsd: float = 0.05,
+    ambiguity: float = 1.0,
     bands: Sequence[str] = ('rgb',),
     compress: str = 'none',
 ) -> None:
@@ -42,13 +43,14 @@ def write_archive(
         size: Rows and columns of a tile, pixels.
         seed: Non-negative number of the city.
         gsd: Ground sampling distance, metres per pixel.
+        ambiguity: Fraction of the things whose looks do not tell their class, 0 to 1.
         bands: Orthophotos to write, of ``rgb``, ``irrg`` and ``rgbir``.
         compress: GDAL's name of a GeoTIFF compression, or ``none`` as in the archive.
 
     Raises:
         OSError: If a file cannot be written.
-        ValueError: If no name is given, a name or an orthophoto is unknown in kind, or the folder
-            holds something else.
+        ValueError: If no name is given, a name or an orthophoto is unknown in kind, a number is
+            beyond its limits, or the folder holds something else.
     """
     if not names:
         raise ValueError('No tile is named: give at least one, for example 2_10.')
@@ -57,10 +59,10 @@ def write_archive(
         raise ValueError(f'Orthophotos {unknown} are unknown: choose from {sorted(BANDS)}.')
     with kept_folder(Path(out), TOOL) as ledger:
         ledger.expect(['README.txt'])
-        write_text(ledger.folder / 'README.txt', _readme(names, size, seed, gsd))
+        write_text(ledger.folder / 'README.txt', _readme(names, size, seed, gsd, ambiguity))
         ledger.add(['README.txt'])
         for index, name in enumerate(track(names, description='Writing tiles')):
-            tile = make_tile(name, (size, size), seed, gsd)
+            tile = make_tile(name, (size, size), seed, gsd, ambiguity)
             transform = _transform(name, size, gsd)
             for file, pixels in _rasters(tile, name, bands, short=index == 1):
                 ledger.expect([file])
@@ -129,7 +131,7 @@ def _write_raster(path: Path, pixels: np.ndarray, transform: Affine, compress: s
         raster.write(np.moveaxis(pixels, 2, 0))
 
 
-def _readme(names: Sequence[str], size: int, seed: int, gsd: float) -> str:
+def _readme(names: Sequence[str], size: int, seed: int, gsd: float, ambiguity: float) -> str:
     short = f'the DSM of {names[1]}' if len(names) > 1 else 'none here, as there is one tile'
     return (
         'A SYNTHETIC city in the layout of the ISPRS Potsdam archive. No pixel of it was '
@@ -137,7 +139,8 @@ def _readme(names: Sequence[str], size: int, seed: int, gsd: float) -> str:
         f'Tiles: {" ".join(names)}\n'
         f'Size: {size} x {size} pixels of {gsd} m, EPSG:32633\n'
         f'Seed: {seed}\n'
+        f'Ambiguity: {ambiguity:g}, the share of the things whose looks do not tell their class\n'
         f'A column short, as some DSMs of the archive are: {short}\n'
         'Made by tools/make_synthetic_isprs.py of mobanet_mmseg. A tile depends on seed, name, '
-        'size and gsd alone; the short DSM on the order of the tiles.\n'
+        'size, gsd and ambiguity alone; the short DSM on the order of the tiles.\n'
     )

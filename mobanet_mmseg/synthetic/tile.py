@@ -9,6 +9,7 @@ from mobanet_mmseg.synthetic.canvas import Canvas
 from mobanet_mmseg.synthetic.fields import noise, terrain
 from mobanet_mmseg.synthetic.items import Item
 from mobanet_mmseg.synthetic.light import photograph
+from mobanet_mmseg.synthetic.looks import tell_classes
 from mobanet_mmseg.synthetic.plan import draw_plan
 
 # Least share of each class in a tile.
@@ -32,17 +33,26 @@ class SyntheticTile:
     labels: np.ndarray
 
 
-def make_tile(name: str, shape: tuple[int, int], seed: int = 0, gsd: float = 0.05) -> SyntheticTile:
-    """Make one tile; the same name, shape, seed and gsd always give the same pixels.
+def make_tile(
+    name: str,
+    shape: tuple[int, int],
+    seed: int = 0,
+    gsd: float = 0.05,
+    ambiguity: float = 1.0,
+) -> SyntheticTile:
+    """Make one tile; the same arguments always give the same pixels.
 
     Args:
         name: Tile name as ``row_col``, for example ``2_10``.
         shape: Rows and columns, pixels.
         seed: Non-negative number of the city.
         gsd: Ground sampling distance, metres per pixel.
+        ambiguity: Fraction of the things whose looks do not tell their class: at 0 the image alone
+            tells all classes. Labels and heights are those of 1.
 
     Raises:
-        ValueError: If the name is not ``row_col``, a size is not positive or the seed is negative.
+        ValueError: If the name is not ``row_col``, a size is not positive, the seed is negative or
+            the ambiguity is beyond 0 to 1.
     """
     row, col = parse_name(name)
     if min(shape) < 1 or gsd <= 0 or seed < 0:
@@ -50,8 +60,11 @@ def make_tile(name: str, shape: tuple[int, int], seed: int = 0, gsd: float = 0.0
             f'A tile of {shape} pixels at {gsd} m with seed {seed} cannot be made: give a positive '
             'size and gsd and a seed that is not negative.'
         )
+    if not 0 <= ambiguity <= 1:
+        raise ValueError(f'ambiguity is {ambiguity}: give 0 (the image tells all classes) to 1.')
     rng = np.random.default_rng([seed, row, col])
     items = _accepted_plan((shape[1] * gsd, shape[0] * gsd), rng)
+    items = tell_classes(items, 1 - ambiguity, np.random.default_rng([seed, row, col, 1]))
     ground = terrain(shape, rng)
     canvas = Canvas(ground, gsd, rng)
     canvas.draw(items)
