@@ -22,6 +22,10 @@ default_hooks = dict(
     # fifth batch alone
     visualization=dict(type='MultimodalVisualizationHook'),
     parameters=dict(type='TrainableParametersHook'),
+    # with the log's lines: mean gate of each stage, norm of the gradients of each stream's adapters
+    balance=dict(type='BalanceHook'),
+    # the last validation once more without aux, and a warning where that is as good; False: not
+    aux_gain=dict(type='AuxGainHook', compare=True),
     # weights of three channels start a backbone of more (in_channels=4): the new ones begin as 0
     pretrained_stem=dict(type='PretrainedStemHook', new_channels='zeros'),
     # strict=False: a training may start (load_from) from what fits of another task's checkpoint

@@ -27,6 +27,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         flat_decay_mult=None,
         custom_keys={'.gamma': dict(decay_mult=0.0), '.beta': dict(decay_mult=0.0)}))
-# in the place of what would read one GPU's part as the whole: a report, and adapters' checkpoints
+# in the place of what would read one GPU's part as the whole: reports, and adapters' checkpoints
 nothing = dict(_delete_=True, type='EmptyCacheHook')
-default_hooks = dict(parameters=nothing, adapters=nothing)
+default_hooks = dict(parameters=nothing, adapters=nothing, balance=nothing)

@@ -1,5 +1,7 @@
 from mobanet_mmseg.engine import (
     adapter_hook,
+    aux_gain_hook,
+    balance_hook,
     checkpoint_hooks,
     compile_hook,
     finite_hook,
@@ -20,6 +22,8 @@ from mobanet_mmseg.engine import (
 
 __all__ = [
     'adapter_hook',
+    'aux_gain_hook',
+    'balance_hook',
     'checkpoint_hooks',
     'compile_hook',
     'finite_hook',
