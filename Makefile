@@ -32,5 +32,5 @@ $(INSTALLED): setup.py $(wildcard requirements/*.txt)
 	# an mmcv that is already there, lite or full, stays
 	$(BIN)/python -c 'import importlib.util as u, sys; sys.exit(u.find_spec("mmcv") is None)' \
 		|| $(BIN)/python -m pip install -r requirements/lite.txt -c requirements/tested.txt
-	$(BIN)/python -m pip install -e '.[tests]' -c requirements/tested.txt
+	$(BIN)/python -m pip install -e '.[openmmlab,tests]' -c requirements/tested.txt
 	touch $@

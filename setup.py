@@ -1,4 +1,4 @@
-"""Installs mobanet_mmseg; mmcv-lite comes with the extra `lite`, full mmcv is left to the user."""
+"""Installs mobanet_mmseg and the command `mobanet`; OpenMMLab's packages come with an extra."""
 
 from pathlib import Path
 
@@ -7,25 +7,52 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 
 
-def requirements(name: str) -> list[str]:
-    """Read a requirements file without its comments."""
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line.split('#')[0].strip() for line in lines if line.split('#')[0].strip()]
+def requirements(*names: str) -> list[str]:
+    """Read requirements files without their comments."""
+    texts = [(ROOT / 'requirements' / f'{name}.txt').read_text() for name in names]
+    lines = [line.split('#')[0].strip() for text in texts for line in text.splitlines()]
+    return [line for line in lines if line]
 
 
 setup(
     name='mobanet_mmseg',
-    version='0.1.0',
+    version='0.2.0',
     description='MoBaNet for MMSegmentation: optical + auxiliary remote-sensing segmentation',
     long_description=(ROOT / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    license_files=['LICENSE'],
+    project_urls={
+        'Paper': 'https://arxiv.org/abs/2603.17705',
+        'MMSegmentation': 'https://github.com/open-mmlab/mmsegmentation',
+    },
+    keywords=['semantic segmentation', 'remote sensing', 'multimodal', 'DSM', 'MMSegmentation'],
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: GIS',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+        'Typing :: Typed',
+    ],
     python_requires='>=3.11,<3.13',
-    packages=find_packages(include=['mobanet_mmseg', 'mobanet_mmseg.*']),
-    package_data={'mobanet_mmseg.conversion': ['dronedeploy_scenes.txt']},
+    packages=find_packages(include=['mobanet_mmseg', 'mobanet_mmseg.*', 'mobanet_cli']),
+    # .mim holds configs, tools and demo, where OpenMMLab's commands look for them; in a checkout
+    # these are links to the folders of the same names
+    package_data={
+        '': ['py.typed'],
+        'mobanet_mmseg': ['.mim/*.yml', '.mim/*/**/*.*'],
+        'mobanet_mmseg.conversion': ['dronedeploy_scenes.txt'],
+    },
+    exclude_package_data={'': ['*.pyc']},
+    entry_points={'console_scripts': ['mobanet = mobanet_cli.commands:main']},
     install_requires=requirements('runtime'),
     extras_require={
-        'lite': requirements('lite'),
+        'openmmlab': requirements('openmmlab'),
+        'lite': requirements('openmmlab', 'lite'),
+        'onedl': requirements('onedl'),
         'vector': requirements('vector'),
         'tests': requirements('tests'),
     },

@@ -3,7 +3,17 @@
 Importing the package patches the stack where it needs it and registers every component.
 """
 
-from mobanet_mmseg.compat import patch_stack
+from importlib.util import find_spec
+
+_missing = [name for name in ('mmcv', 'mmengine', 'mmseg', 'mmpretrain') if find_spec(name) is None]
+if _missing:
+    raise ModuleNotFoundError(
+        f'mobanet_mmseg needs {", ".join(_missing)}, which this Python has not: install '
+        "mobanet_mmseg[lite] for OpenMMLab's packages with mmcv-lite, mobanet_mmseg[openmmlab] "
+        'beside a mmcv of your own, or mobanet_mmseg[onedl] for their maintained forks.'
+    )
+
+from mobanet_mmseg.compat import patch_stack  # noqa: E402
 
 patch_stack()
 
@@ -16,7 +26,7 @@ from mobanet_mmseg import (  # noqa: E402  (MMSeg imports only after the stack i
     visualization,
 )
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 __all__ = ['datasets', 'engine', 'evaluation', 'inference', 'models', 'visualization']
 
 

@@ -1,6 +1,6 @@
 """What mmcv-lite and torch >= 2.6 need so that MMSegmentation imports, trains, resumes and loads.
 
-Three patches, each of which does nothing where it is not needed:
+Patches, each of which does nothing where it is not needed:
 
 - mmcv-lite has no compiled ops, yet ``mmseg.models`` imports some. A stand-in for ``mmcv._ext``
   lets it import; an op that is really called raises an error that names it.
@@ -10,6 +10,9 @@ Three patches, each of which does nothing where it is not needed:
   the web could run any code; it is put on there, too. The maintained fork, onedl-mmengine, falls
   back to reading any file as code; it no longer does. A download that was cut, or is another file
   than its name promises, is not kept; see :mod:`mobanet_mmseg.downloads`.
+- mmengine lets configs inherit those of a fixed list of packages, ``mmseg::...``; ours are added,
+  as ``mobanet_mmseg::...``. It finds packages through ``pkg_resources``, which setuptools 82 no
+  longer has; they are found without.
 """
 
 import builtins
@@ -23,14 +26,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import mmengine.config.config
 import mmengine.runner.checkpoint
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.logging import HistoryBuffer
 
+from mobanet_mmseg.configs import config_path
 from mobanet_mmseg.downloads import NotFetchedError, fetched, kept_path
 from mobanet_mmseg.writing import NotWrittenError
 
+_MODULES = {package: module for module, package in MODULE2PACKAGE.items()}
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
 
@@ -41,6 +49,28 @@ def patch_stack() -> None:
     allow_mmengine_checkpoints()
     mmengine.runner.checkpoint.load_url = load_url
     mmengine.runner.checkpoint._safe_torch_load = partial(torch.load, weights_only=True)
+    Config._get_cfg_path = staticmethod(config_path)
+    if importlib.util.find_spec('pkg_resources') is None:
+        mmengine.config.config.is_installed = is_installed
+        mmengine.config.config.get_installed_path = get_installed_path
+
+
+def is_installed(package: str) -> bool:
+    """Stand for the function of mmengine, without ``pkg_resources``.
+
+    Args:
+        package: Name of a distribution, such as ``'mmsegmentation'``.
+    """
+    return importlib.util.find_spec(_MODULES.get(package, package)) is not None
+
+
+def get_installed_path(package: str) -> str:
+    """Stand for the function of mmengine, without ``pkg_resources``.
+
+    Args:
+        package: Name of a distribution, such as ``'mmsegmentation'``.
+    """
+    return str(Path(importlib.util.find_spec(_MODULES.get(package, package)).origin).parent)
 
 
 def load_url(

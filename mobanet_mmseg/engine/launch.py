@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from mobanet_mmseg.configs import find_config
 from mobanet_mmseg.weights.checkpoints import CheckpointError
 from mobanet_mmseg.writing import NotWrittenError
 
@@ -47,7 +48,10 @@ def load_config(args: argparse.Namespace) -> Config:
         The config with its work directory, launcher and overrides.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    config = Config.fromfile(args.config)
+    try:
+        config = Config.fromfile(find_config(args.config))
+    except ValueError as error:
+        sys.exit(f'error: {error}')
     config.launcher = args.launcher
     if args.cfg_options is not None:
         _check_hooks(args.cfg_options, config)

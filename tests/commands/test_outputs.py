@@ -18,6 +18,7 @@ TOOLS = ROOT / 'tools'
 HARMLESS = {
     'make_synthetic_isprs.py',
     'train.py',
+    'misc/config.py',
     'analysis_tools/count_parameters.py',
     'analysis_tools/benchmark.py',
     'analysis_tools/benchmark_loader.py',
