@@ -131,7 +131,7 @@ class Side:
             ValueError: If the test dataset is of another kind, or has no labels.
         """
         found, stems = {}, Stems()  # in the order in which the test names them
-        for dataset in _test_datasets(self.config):
+        for dataset in test_datasets(self.config):
             for index in range(len(dataset)):
                 info = dataset.get_data_info(index)
                 if 'seg_map_path' not in info:
@@ -223,8 +223,16 @@ def _default_name(folder: Path) -> str:
     return f'{folder.parent.name}_{folder.name}' if folder.name.startswith('seed_') else folder.name
 
 
-def _test_datasets(config: Config) -> Iterator[MultimodalSegDataset]:
-    """Build the test datasets of a config, which read and do nothing else."""
+def test_datasets(config: Config) -> Iterator[MultimodalSegDataset]:
+    """Build the test datasets of a config, which read and do nothing else.
+
+    Args:
+        config: With a ``test_dataloader``.
+
+    Raises:
+        OSError: If a raster is missing.
+        ValueError: If one is no ``MultimodalSegDataset``.
+    """
     init_default_scope(config.get('default_scope', 'mmseg'))
     for settings in settings_of_parts(config.test_dataloader.dataset):
         kind = DATASETS.get(settings['type'])

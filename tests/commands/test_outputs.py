@@ -45,6 +45,10 @@ def with_curves(folder):
     return with_linked(folder, 'degradation.md')
 
 
+def with_run(folder):
+    return ['--run', 'one', *with_experiment(folder)]
+
+
 def with_tiles(folder, *arguments):
     """Tiles whose labels are PNGs, some of them under the names of pictures, too."""
     config = tiles_config(folder, seg_map_suffix='.png')
@@ -102,6 +106,10 @@ COMMANDS = {
     'report over the config': (
         'analysis_tools/modality_report.py', with_experiment, '--out', 'config.py'),
     'curves': ('analysis_tools/degradation.py', with_curves, '--out', '.'),
+    'gates': ('analysis_tools/gate_report.py', with_experiment, *PAIR, '--out', 'data/aux'),
+    'responses': (
+        'analysis_tools/response_maps.py', with_run, *PAIR, '--label', 'data/tile.png',
+        '--class', 'house', '--out', 'data/tile.png'),
     'numbers': ('misc/check_data.py', with_tiles, '--json', 'rgb/a.tif'),
     'numbers over the config': ('misc/check_data.py', with_tiles, '--json', 'config.py'),
     'pictures of tiles': ('misc/check_data.py', with_tiles, '--pictures', '.'),
