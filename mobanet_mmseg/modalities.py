@@ -85,6 +85,7 @@ class StackSpec:
         img_sources: The same bands of the rasters that the tiles were cut from, which are read of
             what is no tile; None for the same numbers.
         aux_sources: Likewise of the auxiliary ones.
+        aux_fill: What auxiliary channels are where there are no data; see :func:`read_fill`.
     """
 
     img_bands: tuple[int, ...] = (1, 2, 3)
@@ -92,6 +93,7 @@ class StackSpec:
     aux_range: AuxRange = AuxRange('tile')
     img_sources: tuple[int, ...] | None = None
     aux_sources: tuple[int, ...] | None = None
+    aux_fill: Limit = 0.0
 
     @property
     def modality_channels(self) -> tuple[int, int]:
@@ -109,16 +111,16 @@ def scale_aux(
     low: float | Sequence[float],
     high: float | Sequence[float],
     clip: bool = False,
+    fill: Limit = 0.0,
 ) -> np.ndarray:
     """Scale an auxiliary image so that ``low`` becomes 0 and ``high`` becomes 1.
-
-    What is not a finite number becomes 0.
 
     Args:
         aux: (H, W, C) values in any unit, for example metres.
         low: Value that becomes 0, in the unit of ``aux``; one number, or one per channel.
         high: Value that becomes 1, likewise.
         clip: Whether values below ``low`` become 0 and those above ``high`` 1, too.
+        fill: What becomes of values that are not finite; one number, or one per channel.
 
     Returns:
         (H, W, C) float32.
@@ -139,15 +141,39 @@ def scale_aux(
     scaled = (aux.astype(dtype, copy=False) - low) / (high - low)
     if clip:
         scaled = scaled.clip(0, 1)
-    return _finite(scaled).astype(np.float32, copy=False)
+    return _finite(scaled, fill).astype(np.float32, copy=False)
 
 
-def stack_modalities(img: np.ndarray, aux: np.ndarray) -> np.ndarray:
-    """Stack an optical and an auxiliary image; what is not a finite number becomes 0.
+def read_fill(fill: Any, channels: int) -> Limit:
+    """Read what a config says of auxiliary channels where there are no data.
+
+    Args:
+        fill: A value as the scaling gives them, 0..1 as a rule; one number, or one per channel.
+            The mean that the model subtracts makes no data what a masked modality is: 0.
+        channels: Number of auxiliary channels.
+
+    Raises:
+        ValueError: If it is no finite number, or has another number of channels.
+    """
+    if not channels:
+        return 0.0
+    if not _are_numbers(fill) or np.shape(fill) not in ((), (channels,)):
+        raise ValueError(
+            f'Got aux_fill={fill!r} for {channels} auxiliary channels: give a finite number, or '
+            'one per channel.'
+        )
+    return _limit(fill)
+
+
+def stack_modalities(img: np.ndarray, aux: np.ndarray, aux_fill: Limit = 0.0) -> np.ndarray:
+    """Stack an optical and an auxiliary image.
+
+    What is not a finite number becomes 0 in the optical channels.
 
     Args:
         img: (H, W, C1) optical image, R G B as 0..255.
         aux: (H, W, C2) auxiliary image, scaled.
+        aux_fill: What it becomes in the auxiliary channels; one number, or one per channel.
 
     Returns:
         (H, W, C1 + C2) float32, C-contiguous.
@@ -163,15 +189,15 @@ def stack_modalities(img: np.ndarray, aux: np.ndarray) -> np.ndarray:
     channels = img.shape[2]
     stacked = np.empty((*img.shape[:2], channels + aux.shape[2]), np.float32)
     stacked[..., :channels] = _finite(img)
-    stacked[..., channels:] = _finite(aux)
+    stacked[..., channels:] = _finite(aux, aux_fill)
     return stacked
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    """The same values with 0 where they are not finite; integers pass as they are."""
+def _finite(values: np.ndarray, fill: Limit = 0.0) -> np.ndarray:
+    """The same values with another where they are not finite; integers pass as they are."""
     if not np.issubdtype(values.dtype, np.floating):
         return values
-    return np.where(np.isfinite(values), values, values.dtype.type(0))
+    return np.where(np.isfinite(values), values, np.asarray(fill, values.dtype))
 
 
 def _percentages(value: Sequence[Any]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from mobanet_mmseg.modalities import (
     AuxRange,
     Scaling,
     StackSpec,
+    read_fill,
     scale_aux,
     stack_modalities,
 )
@@ -15,6 +16,25 @@ def test_heights_are_scaled_by_their_range_and_holes_become_zero():
     scaled = scale_aux(heights, 30, 60)
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled[..., 0], [[0, 0.5, 1], [0, 0, 0.1]], atol=1e-6)
+
+
+def test_holes_become_what_is_asked_for_of_each_band():
+    heights = np.array([[[30, np.nan]], [[np.inf, 60]]], np.float32)
+    np.testing.assert_allclose(scale_aux(heights, 30, 60, fill=0.4), [[[0, 0.4]], [[0.4, 1]]])
+    scaled = scale_aux(heights, 30, 60, fill=(0.25, -2))
+    np.testing.assert_array_equal(scaled, [[[0, -2]], [[0.25, 1]]])
+    assert scaled.dtype == np.float32
+    stacked = stack_modalities(np.full((2, 1, 1), np.nan), heights, (0.25, -2))
+    np.testing.assert_array_equal(stacked, [[[0, 30, -2]], [[0, 0.25, 60]]])
+
+
+def test_what_stands_for_no_data_is_a_number_or_one_per_channel():
+    assert read_fill(0.3, 2) == 0.3
+    assert read_fill([0.3, 1], 2) == (0.3, 1.0)
+    assert read_fill((0.3, 1), 0) == 0.0  # there is nothing to fill
+    for fill in (np.nan, 'mean', None, (0.1, 0.2, 0.3), (0.1, np.inf)):
+        with pytest.raises(ValueError, match='for 2 auxiliary channels: give a finite number, or'):
+            read_fill(fill, 2)
 
 
 def test_each_band_has_its_own_range_and_values_outside_are_not_clipped():

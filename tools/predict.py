@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     files = parser.add_argument_group('files')
     files.add_argument('--rgb', help='optical raster, folder of them, or quoted pattern')
     files.add_argument('--aux', help='auxiliary raster, folder or pattern; warped if need be')
-    files.add_argument('--pairs', help='CSV with the columns rgb, aux and, if wanted, out')
+    files.add_argument('--pairs', help='CSV: rgb, aux (empty where missing), out')
     files.add_argument('--out', help='label map to write; a folder for several')
     files.add_argument(
         '--probabilities', action='store_true', help='also *_probabilities.tif, 1/254 a step'
@@ -204,7 +204,7 @@ def predict(args: argparse.Namespace) -> list[str]:
         aux_range = read_range(args.aux_range)
         inferencer = load_inferencer(args)
         for pair, _ in jobs:
-            inferencer.check_aux(pair.aux)
+            inferencer.check_aux(pair.aux, str(pair.rgb) if len(jobs) > 1 else '')
     jobs = agreed(jobs)  # as the first process lists them: a file may have appeared since
     inferencer.tiling = agreed(inferencer.tiling)  # as it tried them, too
     main_process = is_main_process()

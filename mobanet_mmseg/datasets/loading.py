@@ -18,7 +18,7 @@ class LoadMultimodalRaster(BaseTransform):
     """Load the optical and the auxiliary raster as one stacked image.
 
     Without ``aux_bands`` that is the optical image alone; without ``aux_path`` the auxiliary
-    channels are 0.
+    channels are ``aux_fill``, as they are where that raster has no data.
 
     Required Keys:
 
@@ -26,6 +26,7 @@ class LoadMultimodalRaster(BaseTransform):
     - aux_path (optional)
     - img_bands, aux_bands (band numbers, counted from 1)
     - aux_range (a Scaling in the auxiliary raster's unit, or None)
+    - aux_fill (one number, or one per auxiliary channel; optional: 0)
     - window (a Window; optional: without it, the whole tile)
 
     Added Keys:
@@ -42,6 +43,7 @@ class LoadMultimodalRaster(BaseTransform):
             img_bands=results['img_bands'],
             aux_bands=results['aux_bands'],
             aux_range=results['aux_range'],
+            aux_fill=results.get('aux_fill', 0.0),
             window=results.get('window'),
         )
         results['img'] = img

@@ -17,7 +17,7 @@ from rich.progress import track
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.datasets.randomness import seed_generators
 from mobanet_mmseg.datasets.wrappers import WindowIndex
-from mobanet_mmseg.modalities import AUX_KINDS
+from mobanet_mmseg.modalities import AUX_KINDS, Limit, read_fill
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
@@ -40,8 +40,8 @@ class MultimodalSegDataset(BaseSegDataset):
 
     An item is one tile, or one window of it where a ``WindowIndex`` is asked for. The pipeline
     gets ``img_path``, ``aux_path`` (of a tile that has one), ``seg_map_path`` (with labels),
-    ``height``, ``width``, ``img_bands``, ``aux_bands``, ``aux_range``, ``label_lookup`` (label
-    value or colour to class index) and ``window`` (of a ``WindowIndex``).
+    ``height``, ``width``, ``img_bands``, ``aux_bands``, ``aux_range``, ``aux_fill``,
+    ``label_lookup`` (label value or colour to class index) and ``window`` (of a ``WindowIndex``).
 
     Args:
         img_suffix: End of the optical rasters' names.
@@ -71,7 +71,10 @@ class MultimodalSegDataset(BaseSegDataset):
             or transforms more than half a pixel apart; a raster that does not say is accepted.
             False goes by the pixels alone.
         missing_aux: What becomes of a tile whose auxiliary raster is missing: ``'error'`` stops,
-            ``'zeros'`` gives it auxiliary channels of 0, as if all of it were nodata.
+            ``'zeros'`` gives it auxiliary channels of ``aux_fill``, as if all of it were nodata.
+        aux_fill: Value of the auxiliary channels, after the scaling, where there are no data; one
+            number, or one per channel. The model's ``mean`` of them makes no data 0 after the
+            normalisation, which is what MCRM masks by.
 
     Raises:
         FileNotFoundError: If rasters are missing.
@@ -94,6 +97,7 @@ class MultimodalSegDataset(BaseSegDataset):
         tiled_from: dict[str, Any] | None = None,
         check_place: bool = True,
         missing_aux: Literal['error', 'zeros'] = 'error',
+        aux_fill: Limit = 0.0,
         **kwargs: Any,
     ) -> None:
         for name in ('reduce_zero_label', 'backend_args'):
@@ -116,6 +120,7 @@ class MultimodalSegDataset(BaseSegDataset):
         self.img_bands = tuple(img_bands)
         self.aux_bands = () if data_prefix and 'aux_path' not in data_prefix else tuple(aux_bands)
         self.aux_range = aux_range
+        self.aux_fill = read_fill(aux_fill, len(self.aux_bands))
         self.label_values = label_values
         self.label_ignore = tuple(label_ignore)
         self.tiled_from = tiled_from
@@ -197,8 +202,9 @@ class MultimodalSegDataset(BaseSegDataset):
             tile.pop('aux_path', None)
         if without:
             print_log(
-                f'{len(without)} of {len(tiles)} tiles have no auxiliary raster, which is 0 for '
-                f'them (missing_aux): {shown([tile["img_path"] for tile in without])}.',
+                f'{len(without)} of {len(tiles)} tiles have no auxiliary raster, which is '
+                f'{self.aux_fill or 0} for them (missing_aux): '
+                f'{shown([tile["img_path"] for tile in without])}.',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -250,6 +256,7 @@ class MultimodalSegDataset(BaseSegDataset):
             img_bands=self.img_bands,
             aux_bands=self.aux_bands,
             aux_range=info.get('aux_range'),
+            aux_fill=self.aux_fill,
             label_lookup=self.label_lookup,
             label_map=self.label_map,
             reduce_zero_label=False,

@@ -260,11 +260,12 @@ class MultimodalInferencer:
         wanted = {'probabilities': probabilities, 'confidence': confidence}
         return predict_rows(self.model, source, strips, self.tiling, amp=self.amp, **wanted)
 
-    def check_aux(self, aux: Image | None) -> None:
+    def check_aux(self, aux: Image | None, rgb: str = '') -> None:
         """Refuse an auxiliary image that the model does not see, or the lack of one that it does.
 
         Args:
             aux: What would be given to a call.
+            rgb: Name of the optical image, for the sentence.
 
         Raises:
             ValueError: If it is too much or missing.
@@ -277,8 +278,8 @@ class MultimodalInferencer:
                 )
         elif aux is None and self._needs_aux:
             raise ValueError(
-                'There is no auxiliary image (--aux): give one, or predict without, by '
-                "modality='rgb' (--modality rgb), or train with missing_aux='zeros'."
+                f'There is no auxiliary image (--aux){rgb and f" of {rgb}"}: give one, or predict '
+                "without, by modality='rgb' (--modality rgb), or train with missing_aux='zeros'."
             )
 
     def _reading(self, aux_range: Any) -> StackSpec:

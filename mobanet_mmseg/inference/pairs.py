@@ -89,8 +89,8 @@ def _map_name(image: str | Path) -> str:
 def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
     """Read pairs from a CSV whose first line names its columns: ``rgb``, ``aux`` and ``out``.
 
-    Without a column ``aux`` there are no auxiliary rasters. The paths are relative to the folder of
-    the CSV.
+    Without a column ``aux`` there are no auxiliary rasters; a line whose cell ``aux`` is empty has
+    none. The paths are relative to the folder of the CSV.
 
     Args:
         csv_path: The file: UTF-8, separated by commas.
@@ -101,8 +101,8 @@ def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the CSV has other columns or empty cells, or is no such file, or says where
-            to write beside ``out`` or not at all, or two label maps would have one name.
+        ValueError: If the CSV has other columns or other empty cells, or is no such file, or says
+            where to write beside ``out`` or not at all, or two label maps would have one name.
     """
     csv_path = Path(csv_path)
     rows = _read_csv(csv_path)
@@ -115,7 +115,7 @@ def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
         raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
     pairs = []
     for line, row in rows:
-        paths = {name: _beside(csv_path, cell) for name, cell in row.items()}
+        paths = {name: _beside(csv_path, cell) for name, cell in row.items() if cell}
         for name in ('rgb', 'aux'):
             if name in paths and isinstance(paths[name], Path) and not paths[name].is_file():
                 raise FileNotFoundError(
@@ -159,10 +159,12 @@ def _read_csv(path: Path) -> list[tuple[int, dict[str, str]]]:
         )
     for line, row in rows:
         cells = [row[name] or '' for name in columns]
-        if None in row or not all(cell.strip() for cell in cells):
+        empty = [name for name in columns if not (row[name] or '').strip()]
+        if None in row or None in row.values() or set(empty) - {'aux'}:
             raise ValueError(
                 f'Line {line} of {path} has {len(columns)} columns to fill and holds '
-                f'{cells + row.get(None, [])}: fill each cell, or leave the column out.'
+                f'{cells + row.get(None, [])}: fill each cell but that of an aux that is missing, '
+                'or leave the column out.'
             )
     if not rows:
         raise ValueError(f'{path} has no line below its header: give one per pair.')

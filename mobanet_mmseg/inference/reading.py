@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rich.console import Console
 from rich.progress import track
 
-from mobanet_mmseg.modalities import Scaling, StackSpec, scale_aux
+from mobanet_mmseg.modalities import Limit, Scaling, StackSpec, scale_aux
 from mobanet_mmseg.rasters.files import (
     RasterInfo,
     close_rasters,
@@ -48,16 +48,16 @@ class PairReader(AbstractContextManager):
 
     Where both lie on one grid the rows are those of
     :func:`~mobanet_mmseg.rasters.windows.read_stack`, which training reads by. Otherwise the
-    auxiliary raster is warped while it is read, and is 0 after the scaling outside of it.
+    auxiliary raster is warped while it is read, and has no data outside of itself.
 
     Opened in any thread, which finds what does not fit; read in one other; closed after that.
 
     Args:
         img_path: Optical raster.
-        aux_path: Auxiliary raster on any grid; None for channels of 0.
-        spec: Bands that are read, and the values of the auxiliary raster that become 0 and 1. Where
-            it is warped, a range of its own is that of the values on the optical raster's grid,
-            which are read once or twice before.
+        aux_path: Auxiliary raster on any grid; None for one without data.
+        spec: Bands that are read, the values of the auxiliary raster that become 0 and 1, and what
+            its channels are where it has no data. Where it is warped, a range of its own is that of
+            the values on the optical raster's grid, which are read once or twice before.
 
     Attributes:
         info: Header of the optical raster.
@@ -137,17 +137,20 @@ class PairReader(AbstractContextManager):
 
     def _read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._spec.img_bands)
-        stack = np.zeros((self.num_channels, window.height, window.width), np.float32)
+        stack = np.empty((self.num_channels, window.height, window.width), np.float32)
         valid = np.empty(stack.shape[1:], bool)
         for there, here, (values, mask) in self._img.between(window):
             _fill(stack[:count, there], values[here])
             valid[there] = mask[here]
-        if self._aux is not None:
-            for there, here, values in self._aux.between(window):
-                aux = values[here]
-                if self.scaling is not None:
-                    aux = scale_aux(aux, *self.scaling)
-                _fill(stack[count:, there], aux)
+        fill = self._spec.aux_fill
+        if self._aux is None:
+            stack[count:] = np.reshape(fill, (-1, 1, 1))
+            return stack, valid
+        for there, here, values in self._aux.between(window):
+            aux = values[here]
+            if self.scaling is not None:
+                aux = scale_aux(aux, *self.scaling, fill=fill)
+            _fill(stack[count:, there], aux, fill)
         return stack, valid
 
     def close(self) -> None:
@@ -219,12 +222,12 @@ def _step(info: RasterInfo) -> int:
     return rows * max(1, ROWS // rows)
 
 
-def _fill(channels: np.ndarray, values: np.ndarray) -> None:
-    """Put (h, W, C) values into (C, h, W) float32 channels; what is not finite becomes 0."""
+def _fill(channels: np.ndarray, values: np.ndarray, fill: Limit = 0.0) -> None:
+    """Put (h, W, C) values into (C, h, W) float32 channels; what is not finite becomes ``fill``."""
     with np.errstate(over='ignore'):
         channels[...] = np.moveaxis(values, -1, 0)
     if np.issubdtype(values.dtype, np.floating):
-        channels[~np.isfinite(channels)] = 0
+        np.copyto(channels, np.reshape(fill, (-1, 1, 1)), 'same_kind', where=~np.isfinite(channels))
 
 
 def _warped(aux: RasterInfo, grid: RasterInfo, bands: Sequence[int]) -> WarpedRaster:
@@ -269,7 +272,7 @@ def open_images(rgb: Image, aux: Image | None, spec: StackSpec) -> Iterator[Pair
 
     Args:
         rgb: Optical image; of an array (H, W, C), a masked one too, all channels are read.
-        aux: Auxiliary image, likewise, or an array (H, W); None for one that is 0.
+        aux: Auxiliary image, likewise, or an array (H, W); None for one without data.
         spec: Bands of rasters, and how many channels an array has; the auxiliary image's range.
 
     Raises:

@@ -74,16 +74,21 @@ def reading_spec(config: Config) -> StackSpec:
         ValueError: If the config has no test dataset, or one of another kind.
     """
     datasets = _test_datasets(config)
-    img_bands, aux_bands, aux_range = (
+    img_bands, aux_bands, aux_range, aux_fill = (
         _agreed(config, key, [getattr(dataset, key) for dataset in datasets])
-        for key in ('img_bands', 'aux_bands', 'aux_range')
+        for key in ('img_bands', 'aux_bands', 'aux_range', 'aux_fill')
     )
     img_sources, aux_sources = (
         _agreed(config, f'tiled_from.{key}', [_sources(dataset, key) for dataset in datasets])
         for key in ('img_bands', 'aux_bands')
     )
     return StackSpec(
-        tuple(img_bands), tuple(aux_bands), AuxRange.parse(aux_range), img_sources, aux_sources
+        img_bands=tuple(img_bands),
+        aux_bands=tuple(aux_bands),
+        aux_range=AuxRange.parse(aux_range),
+        aux_fill=aux_fill,
+        img_sources=img_sources,
+        aux_sources=aux_sources,
     )
 
 

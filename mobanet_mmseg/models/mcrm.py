@@ -26,9 +26,9 @@ class MCRM(nn.Module):
     ``floor(ratio * B)`` samples are masked by a rectangle, half of them in the optical image and
     half in the auxiliary one; the odd one goes to either at random. ``floor(whole_ratio * B)``
     others lose one modality wholly, shared out alike. The masked pixels become 0, which is the
-    mean of a normalised image; the sample's other modality stays whole. B counts the samples of
-    all processes, each of which masks its own: two processes with half the batch each mask what one
-    does with the whole.
+    mean of a normalised image; the sample's other modality stays whole. What has no other one, for
+    that is 0 everywhere, is not lost wholly. B counts the samples of all processes, each of which
+    masks its own: two processes with half the batch each mask what one does with the whole.
 
     Source: MoBaNet (arXiv:2603.17705), Eq. 22-23; the paper masks by rectangles alone.
 
@@ -78,25 +78,26 @@ class MCRM(nn.Module):
         masked, others = np.split(samples, [int(self.ratio * count)])
         whole = others[: int(self.whole_ratio * count)]
 
-        def hide(sample: int, channels: slice, rows: slice, cols: slice) -> None:
-            own, process = divmod(sample, world_size)  # samplers deal out samples in turns
-            if process == rank:
-                images[own, channels, rows, cols] = 0
+        def own(sample: int) -> Tensor:
+            index, process = divmod(sample, world_size)  # samplers deal out samples in turns
+            return images[index : index + 1] if process == rank else images[:0]
 
-        for sample, channels in self._share_out(masked, rng):
+        for sample, lost, _ in self._share_out(masked, rng):
             box = sample_rectangle(height, width, self.area_ratio, self.aspect_ratio, rng)
-            hide(sample, channels, box.rows, box.cols)
-        for sample, channels in self._share_out(whole, rng):
-            hide(sample, channels, slice(None), slice(None))
+            own(sample)[:, lost, box.rows, box.cols] = 0
+        for sample, lost, kept in self._share_out(whole, rng):
+            if own(sample)[:, kept].any():
+                own(sample)[:, lost] = 0
         return images
 
     def _share_out(
         self, samples: np.ndarray, rng: np.random.Generator
-    ) -> Iterator[tuple[int, slice]]:
-        """Give each sample the channels that it loses, the modalities in turns."""
+    ) -> Iterator[tuple[int, slice, slice]]:
+        """Give each sample the channels that it loses and keeps, the modalities in turns."""
         first = rng.integers(2)  # who takes the odd sample
         for turn, sample in enumerate(samples):
-            yield sample, self.modalities[(turn + first) % 2]
+            lost = (turn + first) % 2
+            yield sample, self.modalities[lost], self.modalities[1 - lost]
 
 
 @TRANSFORMS.register_module(name='MCRM')

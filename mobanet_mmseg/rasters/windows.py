@@ -15,7 +15,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
-from mobanet_mmseg.modalities import Scaling, scale_aux, stack_modalities
+from mobanet_mmseg.modalities import Limit, Scaling, scale_aux, stack_modalities
 from mobanet_mmseg.rasters.files import (
     CACHE_BYTES,
     WINDOW_CACHE_BYTES,
@@ -190,13 +190,14 @@ def read_stack(
     img_bands: Bands,
     aux_bands: Bands,
     aux_range: Scaling | None,
+    aux_fill: Limit = 0.0,
     window: Window | None = None,
 ) -> np.ndarray:
     """Read one window of a tile as a stacked sample.
 
     The auxiliary raster is fitted to the optical one (see ``read_window``); its nodata, NaN and
-    infinite values become 0, after the scaling. So do those of an optical raster of floating type,
-    whose nodata value may be -3.4e38; an integer one keeps its nodata value.
+    infinite values become ``aux_fill``, after the scaling. Those of an optical raster of floating
+    type, whose nodata value may be -3.4e38, become 0; an integer one keeps its nodata value.
 
     A scale and an offset that the auxiliary file states are applied, as ``aux_range`` is in its
     unit. Those of the optical file are not: the mean and the standard deviation that a config
@@ -205,10 +206,11 @@ def read_stack(
 
     Args:
         img_path: Optical raster.
-        aux_path: Auxiliary raster on the same grid; None for auxiliary channels of 0.
+        aux_path: Auxiliary raster on the same grid; None for auxiliary channels of ``aux_fill``.
         img_bands: Bands of the optical raster, in the order of the channels.
         aux_bands: Bands of the auxiliary raster, likewise; none for the optical image alone.
         aux_range: How the auxiliary values are scaled; None leaves them as they are.
+        aux_fill: What they are, scaled, where there are none; one number, or one per channel.
         window: Window of the optical raster; None is all of it.
 
     Returns:
@@ -223,13 +225,14 @@ def read_stack(
     floating = np.issubdtype(info.dtype_of(img_bands), np.floating)
     img = read_window(img_path, img_bands, window, nodata_to_nan=floating)
     if aux_path is None or not aux_bands:
-        return stack_modalities(img, np.zeros((*img.shape[:2], len(aux_bands)), np.float32))
+        absent = np.full((*img.shape[:2], len(aux_bands)), aux_fill, np.float32)
+        return stack_modalities(img, absent)
     check_sizes(read_info(aux_path), info)
     shape = (info.height, info.width)
     aux = read_window(aux_path, aux_bands, window, shape, measured=True)
     if aux_range is not None:
-        aux = scale_aux(aux, *aux_range)
-    return stack_modalities(img, aux)
+        aux = scale_aux(aux, *aux_range, fill=aux_fill)
+    return stack_modalities(img, aux, aux_fill)
 
 
 def check_bands(info: RasterInfo, bands: Bands) -> None:

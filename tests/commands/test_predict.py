@@ -142,6 +142,25 @@ def test_one_modality_needs_no_heights(scene, monkeypatch):
     assert np.array_equal(read_raster(scene['out']), expected)
 
 
+def test_a_line_of_a_csv_without_heights_is_predicted_as_the_training_saw_it(scene, monkeypatch):
+    folder = scene['out'].parent
+    (folder / 'pairs.csv').write_text('rgb,aux,out\nrgb.tif,aux.tif,x.tif\nrgb.tif,,y.tif\n')
+    given = ('--pairs', folder / 'pairs.csv')
+    (sentence,) = fail(run_tool, monkeypatch, scene, *given)
+    assert f'There is no auxiliary image (--aux) of {folder / "rgb.tif"}: give one' in sentence
+    assert not (folder / 'x.tif').exists()
+    dataset = ('missing_aux=zeros', 'aux_fill=0.6')
+    options = [f'test_dataloader.dataset.{option}' for option in dataset]
+    run_tool(monkeypatch, scene, *given, '--cfg-options', *options)
+    assert np.array_equal(read_raster(folder / 'x.tif'), scene['expected'])
+    expected = np.zeros((37, 53), np.uint8)  # red's 0.8
+    expected[:, 20:] = 3  # 0.6 is above green's 0.5
+    expected[30:] = 2  # blue's 0.9
+    assert np.array_equal(read_raster(folder / 'y.tif'), expected)
+    run_tool(monkeypatch, scene, *given, '--modality', 'rgb')
+    assert 3 not in read_raster(folder / 'y.tif')
+
+
 @pytest.mark.parametrize('kind', ['folders', 'globs', 'CSV'])
 def test_failure_of_one_pair_stops_no_other_and_is_told_at_the_end(
     many, scene, monkeypatch, kind, capsys

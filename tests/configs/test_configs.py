@@ -34,6 +34,7 @@ every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.st
 COUNTS = {
     'potsdam_dinov2_s': (3_253_738, 25.3),
     'potsdam_dinov2_b': (6_182_530, 92.8),
+    'potsdam_dinov2_b_anymodality': (6_182_530, 92.8),
     'potsdam_dinov2_b_reg4': (6_182_530, 92.8),
     'potsdam_dinov2_l': (8_989_086, 313.4),
     'potsdam_dinov2_l_reg4': (8_989_086, 313.4),

@@ -217,6 +217,22 @@ def test_a_missing_auxiliary_raster_is_0_where_the_config_says_so(tmp_path, monk
         dataset(tmp_path, missing_aux='zeros')
 
 
+def test_what_stands_for_no_data_is_the_same_in_a_hole_and_without_a_raster(tmp_path):
+    write_tiles(tmp_path)
+    (tmp_path / 'dsm/b_dsm.tif').unlink()
+    heights = random_tile(SHAPE)[1]
+    heights[3:9, 5:7] = -9999
+    write_raster(tmp_path / 'dsm/a_dsm.tif', heights, nodata=-9999)
+    tiles = dataset(tmp_path, missing_aux='zeros', aux_range=(-100, 900), aux_fill=0.25)
+    first, second = (tile['img'][..., 3] for tile in tiles)
+    assert (first[3:9, 5:7] == 0.25).all() and (second == 0.25).all()
+    first[3:9, 5:7] = (heights[0, 0] + 100) / 1000
+    heights[3:9, 5:7] = heights[0, 0]
+    np.testing.assert_allclose(first, (heights + 100) / 1000, atol=1e-6)
+    with pytest.raises(ValueError, match='aux_fill=.0, 1. for 1 auxiliary channels'):
+        dataset(tmp_path, aux_fill=[0, 1])
+
+
 def test_every_missing_file_is_named_in_one_error(tmp_path):
     write_tiles(tmp_path, ('a', 'b', 'c'))
     gone = [tmp_path / 'dsm/a_dsm.tif', tmp_path / 'labels/c.tif']

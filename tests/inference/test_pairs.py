@@ -262,6 +262,17 @@ def test_one_aux_may_serve_several_rgbs_in_a_csv(here):
     assert [found.aux for found in pairs] == [Path('lists/city.tif')] * 2
 
 
+def test_an_empty_aux_of_a_csv_is_none(here):
+    touch('lists/b.tif', 'lists/a.tif', 'lists/dsm.tif')
+    lines = 'b.tif,,x.tif', 'a.tif, dsm.tif,y.tif', 'a.tif,  ,z.tif'
+    pairs = read_pairs(write_csv('\n'.join(['rgb,aux,out', *lines])))
+    assert pairs == [
+        pair('lists/b.tif', None, 'lists/x.tif'),
+        pair('lists/a.tif', 'lists/dsm.tif', 'lists/y.tif'),
+        pair('lists/a.tif', None, 'lists/z.tif'),
+    ]
+
+
 CSV_MISTAKES = {
     'no column rgb': ('aux,out\na.tif,b.tif\n', r"has the columns \['aux', 'out'\]"),
     'semicolons': ('rgb;aux\na.tif;b.tif\n', r"\['rgb;aux'\] .* separated by commas"),
@@ -270,7 +281,8 @@ CSV_MISTAKES = {
     'no header': ('a.tif,b.tif\n', 'has the columns'),
     'nothing': ('', r'has the columns \[\]'),
     'no line': ('rgb,aux\n', 'has no line below its header'),
-    'empty cell': ('rgb,aux\na.tif,b.tif\nb.tif,\n', r"Line 3 .* holds \['b.tif', ''\]: fill each"),
+    'empty cell': ('rgb,aux\na.tif,b.tif\n,b.tif\n', r"Line 3 .* holds \['', 'b.tif'\]: fill each"),
+    'empty out': ('rgb,aux,out\na.tif,b.tif,\n', r"\['a.tif', 'b.tif', ''\]: fill each"),
     'blank cell': ('rgb,aux\n  ,b.tif\n', 'Line 2 '),
     'cell missing': ('rgb,aux\na.tif\n', 'Line 2 .* 2 columns to fill and holds'),
     'cell too many': ('rgb,aux\na.tif,b.tif,c.tif\n', r"\['a.tif', 'b.tif', 'c.tif'\]"),

@@ -26,6 +26,7 @@ from scenes.reading import (
 )
 
 from mobanet_mmseg.inference import reading
+from mobanet_mmseg.modalities import Scaling
 from mobanet_mmseg.rasters import warping
 from mobanet_mmseg.rasters import windows as rasters
 from mobanet_mmseg.rasters.windows import read_window
@@ -120,6 +121,23 @@ def test_without_an_auxiliary_raster_its_channels_are_zero(tmp_path):
         stack, valid = read_rows(reader, 3, 9)
     np.testing.assert_array_equal(stack[:3], np.moveaxis(random_tile(SHAPE)[0][3:9], -1, 0))
     assert stack.shape == (5, 6, 53) and not stack[3:].any() and valid.all()
+
+
+@pytest.mark.parametrize('aux_range', [(30, 60), None])
+def test_where_the_auxiliary_raster_has_no_data_it_is_what_it_was_in_training(tmp_path, aux_range):
+    pixels = np.dstack([random_tile(SHAPE)[1]] * 2)
+    pixels[5:9, 7:20, 0], pixels[30, 2, 1] = -9999, np.inf
+    img, dsm = optical(tmp_path), heights(tmp_path, pixels, nodata=-9999)
+    settings = {'img_bands': (1,), 'aux_bands': (1, 2), 'aux_fill': (0.25, -2.0)}
+    for aux in (dsm, None):
+        stack, _ = read_all(img, aux, 5, **settings, aux_range=aux_range)
+        expected = stacked(img, aux, **settings, aux_range=aux_range and Scaling(*aux_range))
+        np.testing.assert_array_equal(stack, expected)
+        assert (stack[1, 5:9, 7:20] == 0.25).all() and stack[2, 30, 2] == -2
+    assert (stack[1] == 0.25).all() and (stack[2] == -2).all()
+    half = heights(tmp_path, np.full((37, 20), 45, np.float32), transform=place(0.5))
+    settings.update(aux_bands=(1,), aux_fill=0.25, aux_range=(30, 60))
+    assert set(read_all(img, half, 5, **settings)[0][1].ravel().tolist()) == {0.5, 0.25}
 
 
 @pytest.mark.parametrize('shift', [0, 2.5])  # on the grid and warped

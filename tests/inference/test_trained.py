@@ -21,6 +21,7 @@ def test_bands_and_range_are_those_of_the_test_dataset():
     assert spec() == StackSpec((1, 2, 3), (1,), AuxRange('tile'))
     given = spec(img_bands=(4, 1, 2), aux_bands=(2,), aux_range=(-5.0, 40.0))
     assert given == StackSpec((4, 1, 2), (2,), AuxRange.parse((-5.0, 40.0)))
+    assert (spec().aux_fill, spec(aux_fill=0.3).aux_fill) == (0.0, 0.3)
     percentiles = spec(aux_range=('percentile', 1, 99)).aux_range
     assert (percentiles.kind, percentiles.percentages) == ('percentile', (1, 99))
 

@@ -107,6 +107,17 @@ def test_whole_masks_leave_the_draws_of_the_rectangles_as_they_are():
     assert (drawn[1] & expected).equal(expected)
 
 
+def test_what_has_no_other_modality_is_not_lost():
+    images = torch.rand(8, 4, 12, 18) + 1
+    images[:3, 3] = 0  # missing heights
+    images[5, :3] = 0
+    for _ in range(20):
+        masked = MCRM((3, 1), ratio=0, whole_ratio=1)(images)
+        found = masked_modalities(images, masked)
+        assert set(found[:3]) == {''} and found[5] == ''
+        assert '' not in (found[3], found[4], found[6], found[7])
+
+
 def test_the_transform_masks_wholly_what_it_would_have_left():
     drawn = []
     for whole_ratio in (0.0, 0.1):

@@ -38,8 +38,8 @@ def heights(tmp_path, pixels=None, **profile):
     return write_raster(tmp_path / 'dsm.tif', pixels, **{'transform': place(), **profile})
 
 
-def pair_of(img, aux, *, img_bands, aux_bands, aux_range):
-    return PairReader(img, aux, StackSpec(img_bands, aux_bands, AuxRange.parse(aux_range)))
+def pair_of(img, aux, *, img_bands, aux_bands, aux_range, **spec):
+    return PairReader(img, aux, StackSpec(img_bands, aux_bands, AuxRange.parse(aux_range), **spec))
 
 
 def read_all(img, aux, step=None, **settings):
