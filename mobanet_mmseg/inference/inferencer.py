@@ -258,7 +258,8 @@ class MultimodalInferencer:
             The maps of the next rows.
         """
         wanted = {'probabilities': probabilities, 'confidence': confidence}
-        return predict_rows(self.model, source, strips, self.tiling, amp=self.amp, **wanted)
+        settings = {'amp': self.amp, 'temperature': self.model.temperature}
+        return predict_rows(self.model, source, strips, self.tiling, **settings, **wanted)
 
     def check_aux(self, aux: Image | None, rgb: str = '') -> None:
         """Refuse an auxiliary image that the model does not see, or the lack of one that it does.

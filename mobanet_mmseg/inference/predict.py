@@ -52,6 +52,7 @@ def predict_rows(
     tiling: Tiling,
     *,
     amp: torch.dtype | None = None,
+    temperature: float = 1.0,
     probabilities: bool = False,
     confidence: bool = False,
 ) -> Iterator[Maps]:
@@ -63,11 +64,43 @@ def predict_rows(
         strips: All strips of the source, or one process's share.
         tiling: The tiling that they were made with.
         amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
+        temperature: Divides the mean logits before they become probabilities.
         probabilities: Whether to give them.
         confidence: Whether to give it.
 
     Yields:
         The maps of the next rows, one at least.
+
+    Raises:
+        ValueError: If a raster is damaged, or the network's logits are not finite.
+    """
+    wanted = {'probabilities': probabilities, 'confidence': confidence, 'temperature': temperature}
+    with closing(predict_logits(model, source, strips, tiling, amp)) as logits:
+        for done in logits:
+            maps = read_maps(model, done.window, done.logits[0], done.valid, **wanted)
+            del done  # the sums of a column block are not kept while the next one's are made
+            yield maps
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: EncoderDecoder,
+    source: PairReader,
+    strips: Sequence[Strip],
+    tiling: Tiling,
+    amp: torch.dtype | None = None,
+) -> Iterator[Predicted]:
+    """Give the mean logits of what some strips answer for; see :func:`predict_rows`.
+
+    Args:
+        model: A segmentor in eval mode.
+        source: What to predict; read ahead in a thread of its own.
+        strips: All strips of the source, or one process's share.
+        tiling: The tiling that they were made with.
+        amp: Type of autocast; None is full precision.
+
+    Yields:
+        The logits (1, K, h, w) of the next rows, means over the windows that hold a pixel.
 
     Raises:
         ValueError: If a raster is damaged, or the network's logits are not finite.
@@ -81,13 +114,11 @@ def predict_rows(
             pixels, valid = source.read(strip.read)
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
-    wanted = {'probabilities': probabilities, 'confidence': confidence}
     with closing(ahead(read())) as rows:
         for done in slide(network, model.out_channels, rows, strips, size, tiling):
             check_finite(done, source.info.path)
-            maps = read_maps(model, done.window, done.logits[0], done.valid, **wanted)
-            del done  # the sums of a column block are not kept while the next one's are made
-            yield maps
+            yield done
+            del done  # likewise
 
 
 def check_finite(done: Predicted, path: str) -> None:
@@ -139,6 +170,7 @@ def read_maps(
     logits: Tensor,
     valid: Tensor | None,
     *,
+    temperature: float = 1.0,
     probabilities: bool = False,
     confidence: bool = False,
 ) -> Maps:
@@ -149,16 +181,17 @@ def read_maps(
         window: Where the logits lie.
         logits: (K, h, w); of one channel, those of the second of two classes.
         valid: (h, w) bool, where there is optical data; None is everywhere.
+        temperature: Divides the logits before they become probabilities; labels do not change.
         probabilities: Whether to give them.
         confidence: Whether to give it.
     """
+    labels = labels_of(model, logits)
     if len(logits) == 1:
-        shares = logits.sigmoid()
-        labels = (shares[0] > model.decode_head.threshold).to(torch.uint8)
+        shares = (logits / temperature).sigmoid()
         shares = torch.cat([1 - shares, shares])
     else:
-        labels = logits.argmax(dim=0)
-        shares = logits.softmax(dim=0) if probabilities or confidence else logits
+        wanted = probabilities or confidence
+        shares = (logits / temperature).softmax(dim=0) if wanted else logits
     chosen = shares.gather(0, labels[None].long())[0]
     void = None if valid is None else ~valid.numpy()
 
@@ -177,6 +210,21 @@ def read_maps(
         to_bytes(shares) if probabilities else None,
         to_bytes(chosen) if confidence else None,
     )
+
+
+def labels_of(model: EncoderDecoder, logits: Tensor) -> Tensor:
+    """Choose the class of each pixel.
+
+    Args:
+        model: The segmentor, which knows the threshold of a single channel.
+        logits: (K, h, w); of one channel, those of the second of two classes.
+
+    Returns:
+        (h, w) class indices.
+    """
+    if len(logits) == 1:
+        return (logits[0].sigmoid() > model.decode_head.threshold).long()
+    return logits.argmax(dim=0)
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Loads trained segmentors, and reads rasters as their test dataset does."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def load_segmentor(
         cfg_options: Settings that override the config.
 
     Returns:
-        The model in eval mode, with ``cfg`` and the checkpoint's ``dataset_meta``.
+        The model in eval mode, with ``cfg`` and the checkpoint's ``dataset_meta`` and
+        ``temperature``.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -61,7 +63,19 @@ def load_segmentor(
     check_fit(checkpoint, content, model, 'give the config that it was trained with')
     model.load_state_dict(content['state_dict'])
     model.dataset_meta = meta['dataset_meta']
+    model.temperature = _temperature(meta, checkpoint)
     return model.to(device)
+
+
+def _temperature(meta: dict[str, Any], checkpoint: str | Path) -> float:
+    """Read what divides the logits before they become probabilities; 1 if nothing is said."""
+    value = meta.get('temperature', 1.0)
+    if not isinstance(value, float | int) or not 0 < value < math.inf:
+        raise CheckpointError(
+            f'{checkpoint} has the temperature {value!r}, which is no number above 0: calibrate it '
+            'anew with tools/analysis_tools/calibrate.py.'
+        )
+    return float(value)
 
 
 def reading_spec(config: Config) -> StackSpec:

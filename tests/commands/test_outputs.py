@@ -25,7 +25,8 @@ HARMLESS = {
     'analysis_tools/benchmark_prediction.py',
     'benchmark_table.py',
 }
-ELSEWHERE = {'analysis_tools/compare.py'}  # tests/commands/test_compare.py
+# tests/commands/test_compare.py, test_calibrate.py
+ELSEWHERE = {'analysis_tools/compare.py', 'analysis_tools/calibrate.py'}
 
 
 def with_experiment(folder, *arguments):

@@ -63,6 +63,19 @@ def test_maps_of_one_channel_by_hand():
     assert maps.confidence.tolist() == [[203, 85, 229]]  # of the label, though 85 is the lesser
 
 
+def test_temperature_divides_the_logits_and_leaves_the_labels():
+    """By 1/2, the shares 1 3 6 are those of 1 9 36, and odds of 1/2 and 9 those of 1/4 and 81."""
+    logits = torch.log(torch.tensor([[[1.0]], [[3]], [[6]]]))
+    maps = maps_of(logits, None, temperature=0.5, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[2]]
+    assert maps.probabilities[:, 0, 0].tolist() == [6, 50, 199]  # 254 / 46 = 5.5, 49.7, 198.8
+    assert maps.confidence.tolist() == [[199]]
+    one = torch.tensor([[[-math.log(2), math.log(9)]]])
+    maps = maps_of(one, None, temperature=0.5, probabilities=True, confidence=True)
+    assert maps.labels.tolist() == [[1, 1]]  # 1/3 is above the threshold, 1/5 would not be
+    assert maps.confidence.tolist() == [[51, 251]]  # 254 / 5 = 50.8, 254 * 81/82 = 250.9
+
+
 @pytest.mark.parametrize('channels', [1, 3])
 def test_where_there_is_no_optical_data_every_map_is_nodata(channels):
     logits = torch.full((channels, 2, 3), math.nan)
