@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -93,7 +94,9 @@ class MultimodalDataPreProcessor(SegDataPreProcessor):
         **kwargs: Any,
     ) -> None:
         _check_leftovers(kwargs)
-        super().__init__(mean=mean, std=std, size_divisor=size_divisor, **kwargs)
+        # onedl-mmsegmentation takes three means at most; its parent's normalisation takes any
+        super().__init__(mean=(0,), std=(1,), size_divisor=size_divisor, **kwargs)
+        self.mean, self.std = (torch.tensor(each).view(-1, 1, 1) for each in (mean, std))
         self.modality_channels = tuple(modality_channels)
         self.num_channels = sum(modality_channels)
         if not len(mean) == len(std) == self.num_channels:
