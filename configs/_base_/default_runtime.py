@@ -24,6 +24,8 @@ default_hooks = dict(
     parameters=dict(type='TrainableParametersHook'),
     # with the log's lines: mean gate of each stage, norm of the gradients of each stream's adapters
     balance=dict(type='BalanceHook'),
+    # draw=True draws the gates over the first num samples of each validation
+    gates=dict(type='GateHook', draw=False, num=1),
     # the last validation once more without aux, and a warning where that is as good; False: not
     aux_gain=dict(type='AuxGainHook', compare=True),
     # weights of three channels start a backbone of more (in_channels=4): the new ones begin as 0

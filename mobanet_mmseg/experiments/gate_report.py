@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.evaluation.gate_sums import GateSums
 from mobanet_mmseg.experiments.tables import Table, to_csv
 from mobanet_mmseg.experiments.tiles import TilePaths, check_places
 from mobanet_mmseg.inference.gates import GateRows, find_gates, gate_rows
@@ -29,64 +30,6 @@ TITLES = {
     'weight': 'Weight of aux, 1 - G (%)',
     'share': 'Share of aux in the fused features (%)',
 }
-
-
-@dataclass
-class GateSums:
-    """What the gates took from the auxiliary image, summed class by class.
-
-    Args:
-        pixels: (K,) labelled pixels of each class.
-        weight: (K, S) sums of its weight over them.
-        share: (K, S) sums of its share.
-    """
-
-    pixels: np.ndarray
-    weight: np.ndarray
-    share: np.ndarray
-
-    @classmethod
-    def of_nothing(cls, classes: int, stages: int) -> 'GateSums':
-        """Begin with no pixel.
-
-        Args:
-            classes: K.
-            stages: S.
-        """
-        sums = (np.zeros((classes, stages)) for _ in range(2))
-        return cls(np.zeros(classes, np.int64), *sums)
-
-    def add(self, rows: GateRows, truth: np.ndarray) -> None:
-        """Add pixels.
-
-        Args:
-            rows: What the gates do.
-            truth: Their class indices (h, w); what is no class does not count.
-        """
-        count = len(self.pixels)
-        labelled = (truth < count) & rows.valid
-        codes = truth[labelled]
-        self.pixels += np.bincount(codes, minlength=count)
-        for sums, values in ((self.weight, rows.weight), (self.share, rows.share)):
-            for stage, of_stage in enumerate(values):
-                sums[:, stage] += np.bincount(codes, of_stage[labelled], count)
-
-    def __add__(self, other: 'GateSums') -> 'GateSums':
-        """The sums of both."""
-        return GateSums(
-            self.pixels + other.pixels, self.weight + other.weight, self.share + other.share
-        )
-
-    def means(self, kind: str) -> np.ndarray:
-        """Mean of each class, and of all their pixels in the last row: (K + 1, S).
-
-        Args:
-            kind: ``'weight'`` or ``'share'``.
-        """
-        sums = getattr(self, kind)
-        sums = np.vstack([sums, sums.sum(axis=0)])
-        pixels = np.append(self.pixels, self.pixels.sum())[:, None]
-        return np.divide(sums, pixels, out=np.full(sums.shape, np.nan), where=pixels > 0)
 
 
 @dataclass(frozen=True)
@@ -240,7 +183,7 @@ def _watch_tile(
             drawn.put(rows.window, np.where(rows.valid, rows.weight, np.nan))
             if read_truth is not None:
                 truth = read_truth(rows.window)
-                sums.add(rows, truth)
+                sums.add(truth, rows.valid, rows.weight, rows.share)
                 labels.put(rows.window, truth[None])
             if file is not None:
                 _write(file, rows)

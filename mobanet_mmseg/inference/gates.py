@@ -6,16 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmseg.models.utils import resize
-from torch import Tensor
 
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.predict import ahead
 from mobanet_mmseg.inference.reading import PairReader
-from mobanet_mmseg.inference.windows import prepare_windows
-from mobanet_mmseg.models.gates import GateWatch
+from mobanet_mmseg.models.gates import GateWatch, gate_network
 from mobanet_mmseg.tiling.sliding_window import Rows, slide
-from mobanet_mmseg.tiling.symmetries import Network
 from mobanet_mmseg.tiling.windows import Window
 
 Reader = Callable[[Window, np.ndarray, np.ndarray], None]
@@ -88,7 +84,7 @@ def gate_rows(
                 seen(strip.read, pixels, valid)
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
-    network = _gate_network(inferencer, watch)
+    network = gate_network(inferencer.model, watch, inferencer.amp)
     size = source.info.height, source.info.width
     with closing(ahead(read())) as rows, watch:
         for done in slide(network, 2 * stages, rows, strips, size, inferencer.tiling):
@@ -96,21 +92,3 @@ def gate_rows(
             yield GateRows(
                 done.window, 1 - of_rgb[:stages], 1 - of_rgb[stages:], done.valid.numpy()
             )
-
-
-def _gate_network(inferencer: MultimodalInferencer, watch: GateWatch) -> Network:
-    """Make a function of raw windows (N, C, h, w) to rgb's weights and shares (N, 2S, h, w)."""
-    model, amp = inferencer.model, inferencer.amp
-
-    def network(windows: Tensor) -> Tensor:
-        height, width = windows.shape[-2:]
-        inputs = prepare_windows(model, windows)
-        with torch.autocast(windows.device.type, amp, enabled=amp is not None):
-            model.extract_feat(inputs)
-        gates = [watch.gates[stage] for stage in range(len(watch.stages))]
-        maps = [gate.weight for gate in gates] + [gate.share for gate in gates]
-        settings = dict(size=inputs.shape[-2:], mode='bilinear', align_corners=False)
-        full = torch.cat([resize(each[:, None], **settings) for each in maps], dim=1)
-        return full[..., :height, :width]
-
-    return network

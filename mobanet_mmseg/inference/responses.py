@@ -12,9 +12,9 @@ from torch import Tensor
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.predict import ahead
-from mobanet_mmseg.inference.windows import prepare_windows
 from mobanet_mmseg.models.mobanet import STREAMS
 from mobanet_mmseg.models.responses import BRANCHES, ResponseMaps
+from mobanet_mmseg.models.windows import prepare_windows
 from mobanet_mmseg.tiling.sliding_window import Predicted, Rows, slide
 from mobanet_mmseg.tiling.windows import Window, plan_strips
 from mobanet_mmseg.visualization.thumbnails import Thumbnail

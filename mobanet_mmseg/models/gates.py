@@ -5,9 +5,13 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from mmseg.models import EncoderDecoder
+from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.dgfm import DGFM
+from mobanet_mmseg.models.windows import prepare_windows
+from mobanet_mmseg.tiling.symmetries import Network
 
 
 class Gate(NamedTuple):
@@ -69,3 +73,31 @@ class GateWatch(AbstractContextManager):
         from_both = from_rgb + ((1 - gate) * aux).abs().sum(dim=1)
         tiny = torch.finfo(torch.float32).tiny
         self.gates[stage] = Gate(gate.mean(dim=1), from_rgb / from_both.clamp(min=tiny))
+
+
+def gate_network(
+    model: EncoderDecoder, watch: GateWatch, amp: torch.dtype | None = None
+) -> Network:
+    """Make a function of raw windows (N, C, h, w) to what their gates do (N, 2S, h, w).
+
+    It gives rgb's weight of each of the S stages, then its share, brought to the windows' pixels as
+    heads do with maps. The heads do not run.
+
+    Args:
+        model: A segmentor in eval mode.
+        watch: Its gates, being watched.
+        amp: Type of autocast; None is full precision.
+    """
+
+    def network(windows: Tensor) -> Tensor:
+        height, width = windows.shape[-2:]
+        inputs = prepare_windows(model, windows)
+        with torch.autocast(windows.device.type, amp, enabled=amp is not None):
+            model.extract_feat(inputs)
+        gates = [watch.gates[stage] for stage in range(len(watch.stages))]
+        maps = [gate.weight for gate in gates] + [gate.share for gate in gates]
+        settings = dict(size=inputs.shape[-2:], mode='bilinear', align_corners=False)
+        full = torch.cat([resize(each[:, None], **settings) for each in maps], dim=1)
+        return full[..., :height, :width]
+
+    return network

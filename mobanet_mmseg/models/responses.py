@@ -38,8 +38,9 @@ class ResponseMaps:
     .. math:: \alpha_c = \mathrm{mean}_{ij} \frac{\partial y}{\partial A_{c,ij}}, \quad
         L_{ij} = \mathrm{relu}\Big(\sum_c \alpha_c A_{c,ij}\Big)
 
-    Of an image in windows, :meth:`weigh` takes the mean over all of them before :meth:`respond`
-    sums, so that windows fit each other: they share one set of weights.
+    Of an image in windows, :meth:`weigh` sums over all of them before :meth:`respond` is asked, so
+    that windows share one set of weights and fit each other; a sum is the mean but for one factor,
+    which the streams' maps have in common.
 
     Around a :class:`DGFMNeck` the rgb and the aux branch are the two streams' maps before they are
     fused, the fused one is what the neck gives of them. Of another network with two streams of maps

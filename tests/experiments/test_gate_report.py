@@ -9,9 +9,8 @@ from scenes.inferencer import write_tiny_scene
 from scenes.prediction import ROTATED, UTM
 from scenes.rasters import read_raster, write_raster
 
-from mobanet_mmseg.experiments.gate_report import GateReport, GateSums
-from mobanet_mmseg.inference.gates import GateRows
-from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.evaluation.gate_sums import GateSums
+from mobanet_mmseg.experiments.gate_report import GateReport
 
 TOOL = 'analysis_tools/gate_report.py'
 
@@ -20,9 +19,8 @@ def test_means_by_hand():
     """Class 0 has three pixels, class 1 one, class 2 none; one has no label and one no data."""
     weight = np.array([[[0.2, 0.4, 0.9], [0.6, 0.5, 0.0]]], np.float32)
     valid = np.array([[True, True, True], [True, True, False]])
-    rows = GateRows(Window(0, 0, 2, 3), weight, weight / 2, valid)
     sums = GateSums.of_nothing(3, 1)
-    sums.add(rows, np.array([[0, 0, 1], [0, 255, 1]], np.uint8))
+    sums.add(np.array([[0, 0, 1], [0, 255, 1]], np.uint8), valid, weight, weight / 2)
     assert sums.pixels.tolist() == [3, 1, 0]
     np.testing.assert_allclose(sums.means('weight')[:, 0], [0.4, 0.9, np.nan, 0.525], rtol=1e-6)
     np.testing.assert_allclose(sums.means('share')[:, 0], [0.2, 0.45, np.nan, 0.2625], rtol=1e-6)
