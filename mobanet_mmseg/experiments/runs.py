@@ -10,11 +10,15 @@ A run is one config with one seed in one folder, which ends up with
 """
 
 import json
+import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +111,12 @@ class Run:
         (self.folder / COST).unlink(missing_ok=True)
         write_text(path, self.text)
 
+    def kept(self) -> dict[str, Any] | None:
+        """Give the numbers of the run if it has been done before, with this very config."""
+        path = self.folder / CONFIG
+        same = path.is_file() and path.read_bytes() == self.text.encode()
+        return self.result() if same else None
+
     def result(self) -> dict[str, Any] | None:
         """Give the run's numbers; None if it is not done, or other tests were asked for."""
         found = read_json(self.folder / RESULT)
@@ -131,17 +141,20 @@ class Outcome:
     repeated: bool = False
 
 
-def run_all(runs: Sequence[Run], place: Path, workers: int, repeats: int) -> Iterator[Outcome]:
-    """Work runs off one after the other; one that fails lets the others go on.
+def run_all(
+    runs: Sequence[Run], place: Path, workers: int, repeats: int, jobs: int = 1
+) -> Iterator[Outcome]:
+    """Work runs off; one that fails lets the others go on.
 
     Args:
         runs: In this order.
         place: Folder that holds all of them; it is held against other processes meanwhile.
         workers: Processes that load the windows of a training; no number depends on them.
         repeats: Forward passes whose median is the latency.
+        jobs: Runs side by side, which share the processor's cores out among them.
 
     Yields:
-        What has become of each, once it is over.
+        What has become of each, once it is over: in their order if there is one job.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -151,24 +164,59 @@ def run_all(runs: Sequence[Run], place: Path, workers: int, repeats: int) -> Ite
     if shared:
         raise ValueError(f'Two runs would be written to {shared[0]}: give each another name.')
     with locked(place, place):
+        if jobs > 1:
+            yield from _side_by_side(runs, workers, repeats, jobs)
+            return
         for run in runs:
             yield run_one(run, workers, repeats)
 
 
-def run_one(run: Run, workers: int, repeats: int) -> Outcome:
+def _side_by_side(runs: Sequence[Run], workers: int, repeats: int, jobs: int) -> Iterator[Outcome]:
+    """Work runs off by threads that each wait for one process; they end with this one."""
+    waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
+    over: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
+    for run in runs:
+        waiting.put(run)
+
+    def work() -> None:
+        try:
+            while True:
+                run = waiting.get_nowait()
+                over.put(run_one(run, workers, repeats, max(1, (os.cpu_count() or 1) // jobs)))
+        except queue.Empty:
+            return
+        except BaseException as error:  # to be raised where the outcomes are awaited
+            over.put(error)
+
+    for _ in range(jobs):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        for _ in runs:
+            outcome = over.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+    finally:  # whoever stops to listen wants no further run
+        while not waiting.empty():
+            with suppress(queue.Empty):
+                waiting.get_nowait()
+
+
+def run_one(run: Run, workers: int, repeats: int, threads: int | None = None) -> Outcome:
     """Work a run off, if it is not done.
 
     Args:
         run: The run.
         workers: See :func:`run_all`.
         repeats: See :func:`run_all`.
+        threads: Threads that its process calculates with; None leaves that to torch.
     """
     try:
         run.prepare()
         result = run.result()
         if result is not None:
             return Outcome(run, result)
-        status = _start(run, workers, repeats)
+        status = _start(run, workers, repeats, threads)
         result = run.result()
     except (OSError, ValueError) as error:
         return Outcome(run, failure=str(error), repeated=True)
@@ -190,20 +238,31 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _start(run: Run, workers: int, repeats: int) -> int:
+def _start(run: Run, workers: int, repeats: int, threads: int | None) -> int:
     """Let a process work the run off; it ends when this one does, whose end of a pipe it holds."""
     command = [sys.executable, '-m', CHILD, run.folder, '--workers', workers, '--repeats', repeats]
     command += ['--name', run.name, '--seed', run.seed, '--modalities', *run.modalities]
+    environment = {**os.environ} if threads is None else _limited(threads)
     log = run.folder / LOG
     prepare_place(log)
     with (
         reporting(log),
         log.open('ab') as file,
         subprocess.Popen(
-            [*map(str, command)], stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT
+            [*map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
         ) as child,
     ):
         return child.wait()
+
+
+def _limited(threads: int) -> dict[str, str]:
+    """The environment of a process that calculates with so many threads."""
+    names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS')
+    return {**os.environ, **dict.fromkeys(names, str(threads))}
 
 
 def _failure(run: Run, status: int) -> str:

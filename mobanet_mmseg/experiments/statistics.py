@@ -2,10 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 from mobanet_mmseg.evaluation.segmentation_metric import mean_scores
 
@@ -96,25 +97,71 @@ def paired_bootstrap(
         By ``OA``, ``mF1``, ``mIoU`` and ``mIoU_all``.
     """
     assert matrices.shape == others.shape
-    count = len(matrices)
-    times = np.random.default_rng(seed).multinomial(count, [1 / count] * count, resamples)
+    times = draw_tiles(len(matrices), seed, resamples)
     whole = [mean_scores(each.sum(axis=0), counted) for each in (matrices, others)]
-    drawn = [_scores_of_draws(times, each, counted) for each in (matrices, others)]
+    drawn = [scores_of_draws(times, each, counted) for each in (matrices, others)]
     found = {}
     for name in whole[0]:
         difference = 100 * float(whole[0][name] - whole[1][name])
-        low = high = math.nan
-        if count > 1:
-            tail = (100 - LEVEL) / 2
-            gaps = 100 * (drawn[0][name] - drawn[1][name])
-            low, high = map(float, np.nanpercentile(gaps, (tail, 100 - tail)))
-        found[name] = Interval(difference, low, high)
+        found[name] = Interval(difference, *middle(100 * (drawn[0][name] - drawn[1][name])))
     return found
 
 
-def _scores_of_draws(
+def draw_tiles(count: int, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Draw as many tiles as there are, with replacement, again and again.
+
+    Args:
+        count: Tiles T.
+        seed: The same seed draws the same tiles.
+        resamples: Draws B.
+
+    Returns:
+        (B, T), how often each draw holds each tile; (0, 1) of a single one, which says nothing.
+    """
+    if count < 2:
+        return np.zeros((0, count), np.int64)
+    return np.random.default_rng(seed).multinomial(count, [1 / count] * count, resamples)
+
+
+def scores_of_draws(
     times: np.ndarray, matrices: np.ndarray, counted: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Scores of each draw, (B,): tiles (T, K, K) added up as often as they were drawn, (B, T)."""
+    """Score each draw of tiles as a whole.
+
+    Args:
+        times: (B, T), see :func:`draw_tiles`.
+        matrices: (T, K, K) pixel counts of each tile, truth down, prediction across.
+        counted: (K,) bool, the classes that ``mF1`` and ``mIoU`` average.
+
+    Returns:
+        (B,) each, as fractions.
+    """
     drawn = np.tensordot(times.astype(np.float64), matrices.astype(np.float64), axes=1)  # exact
     return mean_scores(drawn, counted)
+
+
+def middle(values: np.ndarray) -> tuple[float, float]:
+    """Give the ends of the middle 95 % of values; nan of none.
+
+    Args:
+        values: (B,).
+    """
+    if not len(values):
+        return math.nan, math.nan
+    tail = (100 - LEVEL) / 2
+    low, high = map(float, np.nanpercentile(values, (tail, 100 - tail)))
+    return low, high
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float]:
+    """Give the 95 % interval of a mean over seeds, by Student's t; nan of fewer than two.
+
+    Args:
+        values: One a seed, differences of runs that share the seed.
+    """
+    summary = Summary.of(values)
+    if summary.count < 2:
+        return math.nan, math.nan
+    factor = float(student.ppf(0.5 + LEVEL / 200, summary.count - 1))
+    half = factor * summary.spread / math.sqrt(summary.count)
+    return summary.mean - half, summary.mean + half

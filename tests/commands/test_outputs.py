@@ -23,6 +23,7 @@ HARMLESS = {
     'analysis_tools/benchmark.py',
     'analysis_tools/benchmark_loader.py',
     'analysis_tools/benchmark_prediction.py',
+    'analysis_tools/run_study.py',
     'benchmark_table.py',
 }
 # tests/commands/test_compare.py, test_calibrate.py

@@ -25,7 +25,8 @@ from mobanet_mmseg.inference.trained import load_segmentor
 from mobanet_mmseg.models.dgfm import Average
 from mobanet_mmseg.models.dinov3 import NORMALISATIONS, images_of
 
-CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name != '_base_')
+NO_MODELS = ('_base_', 'studies')
+CONFIGS = sorted(path for path in ROOT.glob('configs/*/*.py') if path.parent.name not in NO_MODELS)
 FOLDERS = sorted({path.parent for path in CONFIGS})
 MIXING = [path for path in CONFIGS if path.parent.name == 'mixing']
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)

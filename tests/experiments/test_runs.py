@@ -1,4 +1,5 @@
 import os
+import threading
 
 import pytest
 from mmengine.config import Config
@@ -37,7 +38,7 @@ def stand_in(patch, does):
     """Let a function stand in for the process of a run; gives the titles of those begun."""
     begun = []
 
-    def start(run, workers, repeats):
+    def start(run, workers, repeats, threads=None):
         begun.append(run.title)
         return does(run)
 
@@ -143,3 +144,50 @@ def test_the_process_of_a_run_ends_with_the_one_that_has_started_it(tmp_path, mo
     with pytest.raises(Ended):
         child._end_with_parent()
     assert ended == [1]
+
+
+def test_jobs_run_side_by_side_and_each_gets_its_part_of_the_cores(tmp_path, monkeypatch):
+    meeting = threading.Barrier(2, timeout=20)
+    given = []
+
+    def start(run, workers, repeats, threads=None):
+        given.append(threads)
+        meeting.wait()  # which one after the other would never pass
+        return succeed(run)
+
+    monkeypatch.setattr(runs, '_start', start)
+    monkeypatch.setattr(runs.os, 'cpu_count', lambda: 6)
+    planned = [make(tmp_path / str(seed), seed) for seed in range(4)]
+    outcomes = list(run_all(planned, tmp_path, 0, 1, jobs=2))
+    assert {outcome.run.seed for outcome in outcomes} == {0, 1, 2, 3}
+    assert all(outcome.repeated and outcome.result for outcome in outcomes)
+    assert given == [3, 3, 3, 3]
+    assert runs._limited(3)['OMP_NUM_THREADS'] == '3'
+
+
+def test_who_stops_to_listen_to_jobs_begins_no_further_run(tmp_path, monkeypatch):
+    begun = stand_in(monkeypatch, succeed)
+    planned = [make(tmp_path / str(seed), seed) for seed in range(50)]
+    going = run_all(planned, tmp_path, 0, 1, jobs=2)
+    next(going)
+    going.close()
+    assert len(begun) < 50
+
+
+def test_a_mistake_of_ours_in_a_job_is_raised(tmp_path, monkeypatch):
+    def start(run, workers, repeats, threads=None):
+        raise KeyError('ours')
+
+    monkeypatch.setattr(runs, '_start', start)
+    planned = [make(tmp_path / str(seed), seed) for seed in range(3)]
+    with pytest.raises(KeyError, match='ours'):
+        list(run_all(planned, tmp_path, 0, 1, jobs=2))
+
+
+def test_a_run_that_was_done_with_another_config_is_not_kept(tmp_path):
+    run = make(tmp_path / 'run')
+    assert run.kept() is None
+    run.prepare()
+    succeed(run)
+    assert run.kept() == run.result() is not None
+    assert make(tmp_path / 'run', **{'model.width': 9}).kept() is None

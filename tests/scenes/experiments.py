@@ -44,7 +44,7 @@ def stay_in_process(patch) -> list[str]:
     """Let runs be worked off by this process; gives the folders of those that were."""
     begun = []
 
-    def start(run: runs.Run, workers: int, repeats: int) -> int:
+    def start(run: runs.Run, workers: int, repeats: int, threads: int | None) -> int:
         begun.append(f'{run.folder.parent.name}/{run.folder.name}')
         forget_commands(patch)
         child.work(Namespace(**vars(run), workers=workers, repeats=repeats))
