@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from mmseg.registry import DATASETS
 
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, refuse_twice, shown
+from mobanet_mmseg.datasets.wrappers import WindowIndex
 
 
 class Source(NamedTuple):
@@ -30,11 +31,13 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
     A folder may hold one of its own name, as an unpacked archive does.
 
     Args:
-        tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names of tiles.
+        tiles: ``'train'`` or ``'test'`` for those of the split, or names of tiles.
         optical: Which optical raster is read, one of ``OPTICAL``.
         height: Which auxiliary raster is read, one of ``HEIGHT``; None for the optical image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
+        split: ``'paper'`` is the benchmark's, which MoBaNet's paper reports; ``'ssrs'`` that of the
+            codes of CMFNet, FTransUNet, MANet and MM-DINO, whose test tiles ``'paper'`` trains on.
 
     Raises:
         FileNotFoundError: If rasters are missing.
@@ -54,6 +57,7 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
     }
     TRAIN_TILES: ClassVar[tuple[str, ...]]
     TEST_TILES: ClassVar[tuple[str, ...]]
+    SSRS_TEST_TILES: ClassVar[tuple[str, ...]]
     OPTICAL: ClassVar[dict[str, Source]]
     HEIGHT: ClassVar[dict[str, Source]]
     LABELS: ClassVar[dict[str, Source]]
@@ -65,6 +69,7 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
         optical: str = 'rgb',
         height: str | None = 'dsm',
         labels: str | None = 'eroded',
+        split: str = 'paper',
         **kwargs: Any,
     ) -> None:
         name = type(self).__name__
@@ -81,11 +86,34 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
             self.sources['aux_path'] = _choose(name, 'height', height, self.HEIGHT)
         if labels is not None:
             self.sources['seg_map_path'] = _choose(name, 'labels', labels, self.LABELS)
-        self.tiles = self._tile_names(tiles)
+        _choose(name, 'split', split, self.splits())
+        self.tiles = self._tile_names(tiles, split)
         kwargs.setdefault('img_bands', self.IMG_BANDS.get(optical, (1, 2, 3)))
         # the names say which rasters belong together; the archives' world files are not relied on
         kwargs.setdefault('check_place', False)
         super().__init__(**kwargs)
+
+    @classmethod
+    def splits(cls) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Give the published splits: the tiles to train on and to test on, by the split's name."""
+        train = tuple(tile for tile in cls.TRAIN_TILES if tile not in cls.SSRS_TEST_TILES)
+        return {
+            'paper': {'train': cls.TRAIN_TILES, 'test': cls.TEST_TILES},
+            'ssrs': {'train': train, 'test': cls.SSRS_TEST_TILES},
+        }
+
+    @property
+    def split_name(self) -> str:
+        """Says of which published split the tiles are, all of them and no other, for tables."""
+        for name, split in self.splits().items():
+            for part, tiles in split.items():
+                if set(tiles) == set(self.tiles):
+                    return f'split={name!r}: its {len(tiles)} {part} tiles'
+        return f'no published split: {len(self.tiles)} of the tiles'
+
+    def get_data_info(self, idx: int | WindowIndex) -> dict:
+        """See :meth:`MultimodalSegDataset.get_data_info`; the pipeline is told ``split``, too."""
+        return {**super().get_data_info(idx), 'split': self.split_name}
 
     def find_tiles(self) -> list[dict[str, Any]]:
         """Find each tile's files in the archive's folders.
@@ -117,10 +145,9 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
             )
         return tiles
 
-    def _tile_names(self, tiles: str | Sequence[str]) -> tuple[str, ...]:
-        splits = {'train': self.TRAIN_TILES, 'test': self.TEST_TILES}
+    def _tile_names(self, tiles: str | Sequence[str], split: str) -> tuple[str, ...]:
         if isinstance(tiles, str):
-            return _choose(type(self).__name__, 'tiles', tiles, splits)
+            return _choose(type(self).__name__, 'tiles', tiles, self.splits()[split])
         # --cfg-options reads 2_10 as Python does, which is the number 210
         names = {name.replace('_', ''): name for name in (*self.TRAIN_TILES, *self.TEST_TILES)}
         tiles = tuple(names.get(str(tile), str(tile)) for tile in tiles)
@@ -148,12 +175,13 @@ class ISPRSPotsdamDataset(ISPRSArchiveDataset):
     which can only be read from its beginning: a window costs as much as half a tile.
 
     Args:
-        tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names such as ``'2_10'``.
+        tiles: ``'train'`` or ``'test'`` for those of the split, or names such as ``'2_10'``.
         optical: ``'rgb'``, ``'irrg'``, or ``'rgbir'`` with four bands.
         height: ``'dsm'``, metres; ``'ndsm'``, height above ground, 0..255; or None for the optical
             image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
+        split: ``'paper'``, 24 tiles to train and 14 to test on, or ``'ssrs'``, 18 and 6.
     """
 
     TRAIN_TILES = (
@@ -165,6 +193,7 @@ class ISPRSPotsdamDataset(ISPRSArchiveDataset):
         *('2_13', '2_14', '3_13', '3_14', '4_13', '4_14', '4_15', '5_13', '5_14', '5_15'),
         *('6_13', '6_14', '6_15', '7_13'),
     )
+    SSRS_TEST_TILES = ('2_11', '3_10', '4_10', '5_11', '6_11', '7_12')
     OPTICAL: ClassVar = {
         'rgb': Source('top_potsdam_{tile}_RGB.tif', ('2_Ortho_RGB',)),
         'irrg': Source('top_potsdam_{tile}_IRRG.tif', ('3_Ortho_IRRG',)),
@@ -196,15 +225,17 @@ class ISPRSVaihingenDataset(ISPRSArchiveDataset):
     """ISPRS Vaihingen: 33 tiles of about 2500 x 2000 pixels of 9 cm, infrared-red-green, with DSM.
 
     Args:
-        tiles: ``'train'`` or ``'test'`` for the benchmark's split, or names such as ``'1'``.
+        tiles: ``'train'`` or ``'test'`` for those of the split, or names such as ``'1'``.
         optical: ``'irrg'``, the only optical raster of the archive.
         height: ``'dsm'``, metres, or None for the optical image alone.
         labels: ``'eroded'`` ignores the 3 pixels around each boundary, ``'full'`` does not; None
             reads no labels, which ``test_mode`` allows.
+        split: ``'paper'``, 16 tiles to train and 17 to test on, or ``'ssrs'``, 12 and 4.
     """
 
     TRAIN_TILES = tuple(map(str, (1, 3, 5, 7, 11, 13, 15, 17, 21, 23, 26, 28, 30, 32, 34, 37)))
     TEST_TILES = tuple(map(str, (2, 4, 6, 8, 10, 12, 14, 16, 20, 22, 24, 27, 29, 31, 33, 35, 38)))
+    SSRS_TEST_TILES = ('5', '15', '21', '30')
     OPTICAL: ClassVar = {
         'irrg': Source('top_mosaic_09cm_area{tile}.tif', ('top', f'{_VAIHINGEN}/top'))
     }
@@ -238,6 +269,7 @@ class ISPRSVaihingenDataset(ISPRSArchiveDataset):
         optical: str = 'irrg',
         height: str | None = 'dsm',
         labels: str | None = 'eroded',
+        split: str = 'paper',
         **kwargs: Any,
     ) -> None:
-        super().__init__(tiles, optical, height, labels, **kwargs)
+        super().__init__(tiles, optical, height, labels, split, **kwargs)

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mobanet_mmseg.configs import find_config
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.weights.checkpoints import CheckpointError
 from mobanet_mmseg.writing import NotWrittenError
 
@@ -45,7 +46,7 @@ def load_config(args: argparse.Namespace) -> Config:
         args: Parsed arguments of :func:`add_runner_arguments` and ``config``.
 
     Returns:
-        The config with its work directory, launcher and overrides.
+        The config with its work directory, launcher and overrides, and the split that it names.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
@@ -60,6 +61,8 @@ def load_config(args: argparse.Namespace) -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    with ending_in_one_sentence():
+        follow_split(config)
     return config
 
 

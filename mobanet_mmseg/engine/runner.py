@@ -1,10 +1,12 @@
 """MMEngine's runner, whose checkpoints can do no harm and are whole."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
@@ -13,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.weights.checkpoints import CheckpointError, read_checkpoint
 from mobanet_mmseg.weights.fingerprints import with_origin
 from mobanet_mmseg.weights.harmless import harmless, own_files
@@ -29,6 +32,20 @@ class SafeRunner(Runner):
     the checkpoint itself lies there. Checkpoints are written beside themselves and renamed. A
     training resumes from the newest whole checkpoint of its folder.
     """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> Self:
+        """Build a runner, whose data loaders follow the config's ``split``.
+
+        Args:
+            cfg: A whole config; it stays as it is.
+
+        Raises:
+            ValueError: See :func:`follow_split`.
+        """
+        cfg = deepcopy(cfg)
+        follow_split(cfg)
+        return super().from_cfg(cfg)
 
     def load_or_resume(self) -> None:
         """Load ``load_from``, or resume from it or, without one, from the newest checkpoint."""

@@ -76,6 +76,7 @@ class SegmentationMetric(BaseMetric):
         self.output_dir = None if output_dir is None else Path(output_dir)
         self.format_only = format_only
         self.stems = Stems()
+        self.splits: set[str] = set()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count each sample's pixels.
@@ -90,6 +91,7 @@ class SegmentationMetric(BaseMetric):
                 prediction would be written over what the sample was read from.
         """
         for sample in data_samples:
+            self.splits |= {sample['split']} if sample.get('split') else set()
             if self.output_dir is not None:
                 labels = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy().astype(np.uint8)
                 path = self.output_dir / f'{self.stems.of(sample["img_path"])}.png'
@@ -159,6 +161,7 @@ class SegmentationMetric(BaseMetric):
         """Log a table of the classes, then the means with the convention of each."""
         table = PrettyTable(['Class', *scores], align='r')
         table.align['Class'] = 'l'
+        table.title = '; '.join(sorted(self.splits)) or None
         for index, name in enumerate(classes):
             mark = ' (not in mF1, mIoU)' if name in self.excluded_classes else ''
             row = [f'{_percent(values[index]):.2f}' for values in scores.values()]

@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, METRICS
 
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.datasets.wrappers import settings_of_parts
 from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.runner import SafeRunner
@@ -224,16 +225,18 @@ def _default_name(folder: Path) -> str:
 
 
 def test_datasets(config: Config) -> Iterator[MultimodalSegDataset]:
-    """Build the test datasets of a config, which read and do nothing else.
+    """Build the test datasets of a config, of the split that it names; they read and no more.
 
     Args:
-        config: With a ``test_dataloader``.
+        config: With a ``test_dataloader``; it stays as it is.
 
     Raises:
         OSError: If a raster is missing.
         ValueError: If one is no ``MultimodalSegDataset``.
     """
     init_default_scope(config.get('default_scope', 'mmseg'))
+    config = deepcopy(config)
+    follow_split(config)
     for settings in settings_of_parts(config.test_dataloader.dataset):
         kind = DATASETS.get(settings['type'])
         if kind is None or not issubclass(kind, MultimodalSegDataset):

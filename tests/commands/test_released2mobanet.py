@@ -260,7 +260,7 @@ def test_released_config_follows_the_released_recipe():
     loader = config.train_dataloader
     assert len(loader.dataset.tiles) == 23
     assert '7_10' not in loader.dataset.tiles
-    assert len(config.test_dataloader.dataset.tiles) == 14
+    assert config.test_dataloader.dataset.tiles == 'test'
     assert loader.batch_size == 24
     assert loader.sampler.num_samples == 24 * 1000
     assert config.optim_wrapper.optimizer.weight_decay == 0.05

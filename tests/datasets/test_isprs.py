@@ -202,3 +202,21 @@ def test_world_files_of_the_archive_are_not_relied_on(tmp_path):
     assert len(ISPRSPotsdamDataset(tiles=['2_10'], data_root=str(tmp_path))) == 1
     with pytest.raises(ValueError, match='pixels beside'):
         ISPRSPotsdamDataset(tiles=['2_10'], data_root=str(tmp_path), check_place=True)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'said'),
+    [
+        ({'tiles': 'test'}, "split='paper': its 17 test tiles"),
+        ({'tiles': 'train', 'split': 'ssrs'}, "split='ssrs': its 12 train tiles"),
+        ({'tiles': ['30', '5', '21', '15']}, "split='ssrs': its 4 test tiles"),
+        ({'tiles': ['5', '21'], 'split': 'ssrs'}, 'no published split: 2 of the tiles'),
+    ],
+)
+def test_tables_are_told_the_split_that_the_tiles_are(settings, said):
+    assert ISPRSVaihingenDataset(**settings, data_root='.', lazy_init=True).split_name == said
+
+
+def test_a_split_that_is_not_published_is_refused():
+    with pytest.raises(ValueError, match=r"split='val': give one of \['paper', 'ssrs'\]"):
+        ISPRSPotsdamDataset(split='val')

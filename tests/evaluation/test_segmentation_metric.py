@@ -140,6 +140,16 @@ def test_log_marks_the_excluded_class_and_names_both_conventions(monkeypatch):
     assert 'Precision' in text
 
 
+def test_log_names_the_split_that_the_samples_are_of(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        MMLogger.get_current_instance(), 'log', lambda level, message: lines.append(message)
+    )
+    tile = {**sample([[0, 1]], [[0, 1]]), 'split': "split='paper': its 14 test tiles"}
+    evaluate(SegmentationMetric(), [tile, tile], ('road', 'house'))
+    assert lines[-1].count("split='paper': its 14 test tiles") == 1
+
+
 def test_log_of_classes_that_all_count_names_no_protocol(monkeypatch):
     lines = []
     monkeypatch.setattr(

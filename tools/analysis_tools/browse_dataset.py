@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.visualization.browse import browse
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     try:
         config = Config.fromfile(args.config)
         config.merge_from_dict(args.cfg_options or {})
+        follow_split(config)
         written = browse(config, args.out, args.num, args.split)
     except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
         sys.exit(f'error: {error}')

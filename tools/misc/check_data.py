@@ -19,6 +19,7 @@ from mobanet_mmseg.checks.checks import SPLITS, CheckedTile, Layers, check_confi
 from mobanet_mmseg.checks.judge import HURTS, Finding
 from mobanet_mmseg.checks.table import print_checks, write_json
 from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.engine.agreement import disagreements
 from mobanet_mmseg.visualization.pictures import render_panels, save_picture
 from mobanet_mmseg.writing import Stems, check_outputs
@@ -59,6 +60,7 @@ def main() -> None:
     try:
         config = Config.fromfile(args.config)
         config.merge_from_dict(args.cfg_options or {})
+        follow_split(config)
         replaced = []
         if args.pictures is not None:
             folders = (args.pictures / split for split in (*SPLITS, 'val_test'))

@@ -8,6 +8,9 @@ height=None the optical image alone.
 _base_ = './pipeline.py'
 dataset_type = 'ISPRSPotsdamDataset'
 data_root = 'data/potsdam'
+# or 'ssrs', that of CMFNet, FTransUNet, MANet and MM-DINO; training, validation and test follow
+split = 'paper'
+# for a config that takes some of them out: [tile for tile in _base_.train_tiles if ...]
 train_tiles = [
     '2_10', '2_11', '2_12', '3_10', '3_11', '3_12', '4_10', '4_11', '4_12', '5_10', '5_11', '5_12',
     '6_7', '6_8', '6_9', '6_10', '6_11', '6_12', '7_7', '7_8', '7_9',
@@ -21,8 +24,8 @@ test_tiles = [
 num_classes = 6
 dataset = dict(
     type=dataset_type, data_root=data_root, optical='rgb', height='dsm', labels='eroded')
-train_dataloader = dict(dataset=dict(dataset, tiles=train_tiles))
-val_dataloader = dict(dataset=dict(dataset, tiles=test_tiles))
+train_dataloader = dict(dataset=dict(dataset, tiles='train'))
+val_dataloader = dict(dataset=dict(dataset, tiles='test'))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='ISPRSMetric')
 test_evaluator = val_evaluator

@@ -4,9 +4,7 @@
 no other split. Batches of 10.
 """
 _base_ = './isprs_vaihingen.py'
+split = 'ssrs'
 train_tiles = ['1', '3', '7', '11', '13', '17', '23', '26', '28', '32', '34', '37']
 test_tiles = ['5', '15', '21', '30']
-train_dataloader = dict(
-    batch_size=10, sampler=dict(num_samples=10000), dataset=dict(tiles=train_tiles))
-val_dataloader = dict(dataset=dict(tiles=test_tiles))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=10, sampler=dict(num_samples=10000))
