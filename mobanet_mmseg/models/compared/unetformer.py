@@ -306,7 +306,7 @@ def depthwise_separable(channels: int, size: int, norm_cfg: dict) -> DepthwiseSe
 
 
 def reflect(maps: Tensor, bottom: int, right: int) -> Tensor:
-    """Pad (B, C, h, w) maps by reflection, to and fro where they are smaller than that."""
+    """Pad (B, C, h, w) maps by reflection, back and forth where they are smaller than that."""
     for dim, padding in ((2, bottom), (3, right)):
         if padding:
             size = maps.shape[dim]
