@@ -12,20 +12,20 @@ Metrics = dict[str, float]
 
 
 def measure_degradations(
-    runner: Runner, degradations: Sequence[Degradation], seed: int, block: int
+    runner: Runner, degradations: Sequence[Degradation | None], seed: int, block: int
 ) -> Iterator[tuple[Degradation | None, Metrics]]:
-    """Measure a runner's checkpoint on its test set as it is, and degraded.
+    """Measure a runner's checkpoint on its test set, degraded in one way after the other.
 
     Model, weights and data are set up once.
 
     Args:
         runner: Built for a test; its config says which checkpoint.
-        degradations: What is measured, one after the other.
+        degradations: What is measured; None is the images as they are.
         seed: What is drawn follows from it.
         block: Side of the masked blocks, pixels.
 
     Yields:
-        What the evaluator gives of the images as they are (None), then of each degradation.
+        Each of them, and what the evaluator gives.
 
     Raises:
         ValueError: If there are no labels, or no such modality.
@@ -37,7 +37,8 @@ def measure_degradations(
             'The test set is not of MultimodalSegDatasets with equal bands, which say where a '
             'modality is in the images: give a config of such a one.'
         )
-    if not channels[1] and any(each.modality == 'aux' for each in degradations):
+    modalities = {each.modality for each in degradations if each is not None}
+    if not channels[1] and 'aux' in modalities:
         raise ValueError('The model sees the optical image alone: give --of rgb.')
     if not has_labels(runner):
         raise ValueError(
@@ -47,7 +48,7 @@ def measure_degradations(
     install_degrader(runner.model, degrader)
     runner.call_hook('before_run')
     runner.load_or_resume()
-    for degradation in (None, *degradations):
+    for degradation in degradations:
         degrader.degradation = degradation
         yield degradation, {name: float(value) for name, value in loop.run().items()}
     runner.call_hook('after_run')

@@ -16,7 +16,7 @@ from mobanet_mmseg.engine.degradation import Metrics
 from mobanet_mmseg.experiments.tables import Table, to_csv
 from mobanet_mmseg.models.degradation import MODALITIES, UNDEGRADED, UNITS, Degradation
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import read_text, write_text
 
 LEVELS = {
     'mask': (0.25, 0.5, 0.75, 1.0),
@@ -94,6 +94,38 @@ class DegradationReport:
         else:
             self.measured[degradation] = metrics
 
+    def resume(self, folder: Path) -> None:
+        """Take what an earlier command has measured in the same way.
+
+        Args:
+            folder: Where that wrote.
+
+        Raises:
+            ValueError: If it was measured with something else.
+        """
+        path = folder / FILES[2]
+        if not path.is_file():
+            return
+        told = json.loads(read_text(path))
+        if told['facts'] != self.facts:
+            changed = [name for name in self.facts if told['facts'].get(name) != self.facts[name]]
+            raise ValueError(
+                f'{path} was measured with another {changed[0]}: give another folder, or leave '
+                '--resume out to replace it.'
+            )
+        for record in told['measured']:
+            modality, kind, level = (record.pop(key) for key in ('modality', 'kind', 'level'))
+            degradation = None if kind == 'none' else Degradation(kind, modality, level)
+            values = {name: math.nan if x is None else x for name, x in record.items()}
+            if degradation is None or degradation in self.planned:
+                self.add(degradation, values)
+
+    @property
+    def missing(self) -> list[Degradation | None]:
+        """What is not measured yet; None is the images as they are."""
+        first = [] if self.clean else [None]
+        return [*first, *(each for each in self.planned if each not in self.measured)]
+
     @property
     def shown(self) -> list[str]:
         """Metrics that are in the tables and plots: the mean IoU and that of each class."""
@@ -111,11 +143,12 @@ class DegradationReport:
         name = self.shown[0]
         return self.clean[name] - self.measured[degradation][name]
 
-    def write(self, folder: Path) -> list[Path]:
+    def write(self, folder: Path, pictures: bool = True) -> list[Path]:
         """Write tables, numbers and curves.
 
         Args:
             folder: Where to; older ones are replaced.
+            pictures: Whether to draw the curves, which takes seconds.
 
         Returns:
             The files.
@@ -127,7 +160,8 @@ class DegradationReport:
         write_text(text, self.markdown())
         write_text(records, to_csv(self._records()))
         write_text(numbers, json.dumps(self._numbers(), indent=1) + '\n')
-        save_picture(picture, self.plot())
+        if pictures:
+            save_picture(picture, self.plot())
         return paths
 
     def markdown(self) -> str:
@@ -185,7 +219,8 @@ class DegradationReport:
         ]
         units = {kind: UNITS[kind] for kind in UNITS if self._of(kind=kind)}
         finished = len(self.measured) == len(self.planned)
-        return {**self.facts, 'finished': finished, 'units': units, 'measured': records}
+        told = {'facts': self.facts, 'finished': finished, 'units': units}
+        return {**told, 'measured': records}
 
     def plot(self) -> np.ndarray:
         """Draw the curves: a row a metric, a column a kind, a line a modality.

@@ -135,12 +135,22 @@ class Calibrator:
                 results = load.transform({**tile, 'window': window, 'seg_fields': []})
                 truth = torch.from_numpy(results['gt_seg_map'])
                 labelled = (truth != IGNORE_INDEX) & valid
+                self._check_classes(tile, truth[labelled])
                 here = labelled.to(logits.device)
                 predicted = labels_of(model, logits)[here]
                 chosen = logits[:, here].T
                 if chosen.shape[1] == 1:
                     chosen = torch.cat([torch.zeros_like(chosen), chosen], dim=1)
                 yield chosen, predicted, truth[labelled].long().to(logits.device)
+
+    def _check_classes(self, tile: Tile, truth: Tensor) -> None:
+        count = len(self.inferencer.classes.names)
+        if len(truth) and int(truth.max()) >= count:
+            raise ValueError(
+                f'{tile["seg_map_path"]} has the class index {int(truth.max())}, but the '
+                f'checkpoint has {count} classes: make the classes of the dataset and of the model '
+                'agree.'
+            )
 
     def _empty(self) -> Reliability:
         return Reliability(len(self.inferencer.classes.names), self.num_bins)

@@ -15,6 +15,7 @@ from scenes.commands import run_tool
 from scenes.encoders import random_encoder
 from scenes.training import run, write_training
 
+from mobanet_mmseg.inference.calibration import write_calibrated
 from mobanet_mmseg.inference.trained import load_segmentor
 from mobanet_mmseg.models.frozen_streams import FrozenStreams
 
@@ -119,16 +120,21 @@ def test_every_loader_puts_the_encoder_back(trained, monkeypatch):
     config.merge_from_dict({'load_from': 'work/epoch_2.pth', 'work_dir': 'loaded'})
     stock = Runner.from_cfg(config)
     stock.load_or_resume()
+    write_calibrated('work/epoch_2.pth', 'work/calibrated.pth', 2.0, 'no tile')
+    assert FINGERPRINT in content('work/calibrated.pth')['state_dict']
     models = [
         stock.model,
         init_model('config.py', 'work/epoch_2.pth', device='cpu'),
         load_segmentor('config.py', 'work/epoch_2.pth'),
+        load_segmentor('config.py', 'work/calibrated.pth'),
     ]
     for model in models:
         assert_same({'it': dict(model.state_dict())}, {'it': dict(expected)}, 'it')
     run(monkeypatch, trained, 'test', 'averaged/epoch_2.pth', '--tta', '--work-dir', 'tta')
     report = 'analysis_tools/modality_report.py', 'config.py', 'work/epoch_2.pth'
     run_tool(monkeypatch, *report, '--work-dir', 'report', '--out', 'report.json')
+    curves = 'analysis_tools/degradation.py', 'config.py', 'work/calibrated.pth', '--of', 'aux'
+    run_tool(monkeypatch, *curves, '--kinds', 'shift', '--levels', 'shift=2', '--out', 'curves')
 
 
 def test_runs_with_and_without_the_encoder_in_their_files_compare_as_equal(trained, monkeypatch):

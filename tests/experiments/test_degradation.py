@@ -51,6 +51,26 @@ def test_weights_and_data_are_read_once(tmp_path, monkeypatch):
     assert log.count('per class results') == 1 + 3
 
 
+def test_what_is_measured_is_not_measured_again(tmp_path, monkeypatch):
+    write_experiment(tmp_path, channel=0)
+    less = ('--out', 'curves', '--of', 'rgb', '--kinds', 'mask', '--levels')
+    run(monkeypatch, tmp_path, TOOL, *less, 'mask=0.5')
+    first = records(tmp_path)
+    path = tmp_path / 'curves/degradation.json'
+    told = json.loads(path.read_text())
+    told['measured'][1]['IoU.house'] = None  # as of a class that is not there
+    path.write_text(json.dumps(told))
+    run(monkeypatch, tmp_path, TOOL, *less, 'mask=0.5,1', '--resume', '--work-dir', 'again')
+    log = next((tmp_path / 'again').glob('*/*.log')).read_text()
+    assert log.count('per class results') == 1
+    second = records(tmp_path)
+    assert len(second) == 3
+    assert second['rgb', 'mask', 0.5] == {**first['rgb', 'mask', 0.5], 'IoU.house': ''}
+    assert json.loads(path.read_text())['finished']
+    with pytest.raises(SystemExit, match=r'degradation.json was measured with another seed: give'):
+        run(monkeypatch, tmp_path, TOOL, *less, 'mask=1', '--resume', '--seed', '3')
+
+
 @pytest.mark.parametrize(
     ('options', 'sentence'),
     [

@@ -6,7 +6,9 @@ import torch
 from mmengine.config import Config
 from scenes.calibration import TEMPERATURE, inputs_of, mean_logits, write_calibration
 from scenes.commands import run_tool
-from scenes.rasters import read_raster
+from scenes.inferencer import write_tiny
+from scenes.models import tiny_model
+from scenes.rasters import read_raster, write_raster
 
 from mobanet_mmseg.inference.calibration import (
     Calibrator,
@@ -133,6 +135,26 @@ def test_copy_is_the_checkpoint_and_the_temperature_and_can_be_published(
     assert copy['meta'] == content['meta']
     assert copy['state_dict'].keys() == content['state_dict'].keys()
     assert all(map(torch.equal, copy['state_dict'].values(), content['state_dict'].values()))
+
+
+def test_single_channel_is_two_classes_by_its_threshold(trained, tmp_path):
+    content = tiny_model()
+    content.decode_head.update(num_classes=2, out_channels=1, threshold=0.45)
+    content.decode_head.loss_decode.update(use_sigmoid=True)
+    for head in content.auxiliary_head:
+        head.update(num_classes=2)
+    inferencer = MultimodalInferencer(*write_tiny(tmp_path, content), device='cpu')
+    tile = labelled_tiles(Config.fromfile(trained[1]), 'val')[0]
+    with pytest.raises(ValueError, match=r'a.tif has the class index 2, but the checkpoint has 2'):
+        pixels_of(inferencer, tile)
+    write_raster(tmp_path / 'a.tif', read_raster(trained[0] / 'label/a.tif').clip(0, 1))
+    tile = {**tile, 'seg_map_path': str(tmp_path / 'a.tif')}
+    logits, predicted, truth = pixels_of(inferencer, tile)
+    assert logits.shape[1] == 2
+    share = logits.softmax(dim=1)[:, 1]
+    assert torch.equal(predicted, (logits[:, 1].sigmoid() > 0.45).long())
+    torch.testing.assert_close(share, logits[:, 1].sigmoid())
+    assert set(truth.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize('value', [0.0, -1.0, float('nan'), float('inf'), '2'])

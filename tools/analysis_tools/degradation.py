@@ -19,6 +19,8 @@ from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.visualization.pictures import rasters_of
 from mobanet_mmseg.writing import check_outputs, prepare_place
 
+FACTS = ('config', 'checkpoint', 'seed', 'block', 'cfg_options')
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -43,6 +45,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--levels', nargs='+', default=[], metavar='KIND=LEVEL,LEVEL', help='such as blur=1,2,4'
     )
+    parser.add_argument(
+        '--resume', action='store_true', help='leave out what the folder has of the same command'
+    )
     parser.add_argument('--block', type=int, default=BLOCK, help='side of masked blocks, pixels')
     parser.add_argument('--seed', type=int, default=0, help='of masks, noise and directions')
     add_runner_arguments(parser)
@@ -62,25 +67,27 @@ def measure(args: argparse.Namespace) -> None:
     check_outputs(outputs, [args.config, args.checkpoint, *rasters])
     for path in outputs:
         prepare_place(path)
-    facts = {name: str(vars(args)[name]) for name in ('config', 'checkpoint', 'seed', 'block')}
+    facts = {name: str(vars(args)[name]) for name in FACTS if vars(args)[name] is not None}
     report = DegradationReport(facts, degradations)
-    for degradation, metrics in measure_degradations(runner, degradations, args.seed, args.block):
+    if args.resume:
+        report.resume(args.out)
+    missing = report.missing
+    for degradation, metrics in measure_degradations(runner, missing, args.seed, args.block):
         report.add(degradation, metrics)
         if is_main_process():
             print(describe(report, degradation), flush=True)
-            if degradation is None or ends_a_curve(degradation, degradations):
-                report.write(args.out)
+            report.write(args.out, pictures=ends_a_curve(degradation, missing))
     if is_main_process():
+        if not missing:  # all was measured before
+            report.write(args.out)
         print('\n'.join(map(str, outputs)))
 
 
-def ends_a_curve(degradation: Degradation, degradations: list[Degradation]) -> bool:
-    curve = [
-        each
-        for each in degradations
-        if (each.kind, each.modality) == (degradation.kind, degradation.modality)
-    ]
-    return degradation == curve[-1]
+def ends_a_curve(degradation: Degradation | None, missing: list[Degradation | None]) -> bool:
+    after = missing[missing.index(degradation) + 1 :]
+    if degradation is None or not after:
+        return True
+    return (after[0].kind, after[0].modality) != (degradation.kind, degradation.modality)
 
 
 def describe(report: DegradationReport, degradation: Degradation | None) -> str:
