@@ -132,7 +132,11 @@ def test_every_loader_puts_the_encoder_back(trained, monkeypatch):
         assert_same({'it': dict(model.state_dict())}, {'it': dict(expected)}, 'it')
     run(monkeypatch, trained, 'test', 'averaged/epoch_2.pth', '--tta', '--work-dir', 'tta')
     report = 'analysis_tools/modality_report.py', 'config.py', 'work/epoch_2.pth'
-    run_tool(monkeypatch, *report, '--work-dir', 'report', '--out', 'report.json')
+    bounds = '--rgb-bound', 'work/epoch_2.pth', '--aux-bound', 'whole/epoch_2.pth'
+    options = '--aux-absent', '50', '--work-dir', 'report', '--out', 'report.json'
+    run_tool(monkeypatch, *report, *bounds, *options)
+    measured = json.loads(Path('report.json').read_text())
+    assert measured['bounds'] == {key: measured['metrics'][key] for key in ('rgb', 'aux')}
     curves = 'analysis_tools/degradation.py', 'config.py', 'work/calibrated.pth', '--of', 'aux'
     run_tool(monkeypatch, *curves, '--kinds', 'shift', '--levels', 'shift=2', '--out', 'curves')
 
