@@ -1,7 +1,8 @@
 """Says during a training how it weighs the two modalities."""
 
 from collections.abc import Sequence
-from typing import Any
+from types import EllipsisType
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_reduce
@@ -13,8 +14,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mobanet_mmseg.models.gates import GateWatch
+from mobanet_mmseg.models.lora import QueryValueUpdate
 from mobanet_mmseg.models.mobanet import STREAMS
 from mobanet_mmseg.models.tiled import segmentor_of
+
+
+class StreamWeight(NamedTuple):
+    """A trained weight of one stream.
+
+    Args:
+        parameter: What holds it.
+        half: Where it lies in there; all of it, or one row.
+    """
+
+    parameter: nn.Parameter
+    half: int | EllipsisType = ...
 
 
 @HOOKS.register_module()
@@ -25,9 +39,9 @@ class BalanceHook(Hook):
     mean over a training batch of G, the weight of rgb (1/2: both alike); and
     ``balance/grad_norm_rgb`` and ``..._aux``, the norm of the gradients with which the optimizer
     moves the weights of the backbone that belong to one stream alone (of CPIA those named ``_rgb``
-    and ``_aux``). A stream whose gradients vanish is no longer learned from. Watched in the
-    iterations that the log tells of, in their own forward and backward pass. A model with neither
-    gates nor such weights is passed by in silence.
+    and ``_aux``, of LoRA each stream's matrices). A stream whose gradients vanish is no longer
+    learned from. Watched in the iterations that the log tells of, in their own forward and backward
+    pass. A model with neither gates nor such weights is passed by in silence.
 
     Args:
         interval: Iterations from line to line; None is that of the ``LoggerHook``.
@@ -37,14 +51,14 @@ class BalanceHook(Hook):
 
     def __init__(self, interval: int | None = None) -> None:
         self.interval = interval
-        self.adapters: dict[str, list[nn.Parameter]] = {}
+        self.adapters: dict[str, list[StreamWeight]] = {}
         self.norms: Tensor | None = None
         self.watch: GateWatch | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Find the gates and the streams' weights, and be told of each step before it is done."""
         model = segmentor_of(runner.model)
-        self.watch, self.adapters = GateWatch(model), stream_parameters(model)
+        self.watch, self.adapters = GateWatch(model), stream_weights(model)
         if self.interval is None:
             logged = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
             self.interval = logged[0] if logged else 0  # 0: never
@@ -106,7 +120,7 @@ class BalanceHook(Hook):
             runner.visualizer.add_scalars(scalars, step=runner.iter + 1)
 
 
-def stream_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+def stream_weights(model: nn.Module) -> dict[str, list[StreamWeight]]:
     """Find the trained weights of a backbone that belong to one stream alone.
 
     Args:
@@ -114,18 +128,25 @@ def stream_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
     Returns:
         Those under a part called ``rgb`` or ``..._rgb`` and those under one called ``aux`` or
-        ``..._aux``; nothing where one of the streams has none.
+        ``..._aux``, and each stream's half of LoRA's; nothing where one of the streams has none.
     """
-    found: dict[str, list[nn.Parameter]] = {stream: [] for stream in STREAMS}
+    found: dict[str, list[StreamWeight]] = {stream: [] for stream in STREAMS}
     for name, parameter in model.backbone.named_parameters():
         ends = {part.rpartition('_')[2] for part in name.split('.')}
         for stream in ends.intersection(STREAMS):
             if parameter.requires_grad:
-                found[stream].append(parameter)
+                found[stream].append(StreamWeight(parameter))
+    for module in model.backbone.modules():
+        if isinstance(module, QueryValueUpdate):
+            for number, stream in enumerate(STREAMS):
+                halves = (StreamWeight(each, number) for each in module.parameters())
+                found[stream] += [half for half in halves if half.parameter.requires_grad]
     return found if all(found.values()) else {}
 
 
-def _norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+def _norm(weights: Sequence[StreamWeight]) -> Tensor:
     """Euclidean norm of gradients, 0 where there are none."""
-    norms = [p.grad.detach().float().norm() for p in parameters if p.grad is not None]
-    return torch.stack(norms).norm() if norms else torch.zeros((), device=parameters[0].device)
+    gradients = [(w.parameter.grad, w.half) for w in weights if w.parameter.grad is not None]
+    norms = [gradient[half].detach().float().norm() for gradient, half in gradients]
+    none = torch.zeros((), device=weights[0].parameter.device)
+    return torch.stack(norms).norm() if norms else none

@@ -9,7 +9,7 @@ from mmseg.registry import HOOKS, MODELS
 from scenes.models import samples, tiny_model
 from scenes.training import run, write_training
 
-from mobanet_mmseg.engine.balance_hook import stream_parameters
+from mobanet_mmseg.engine.balance_hook import stream_weights
 
 LOGGER = logging.getLogger('balance')
 
@@ -106,7 +106,7 @@ def test_a_model_without_gates_and_adapters_is_passed_by_in_silence(caplog):
     config.backbone.cpia = None
     config.neck.gated = False
     runner, told = scene(backbone=config.backbone, neck=config.neck)
-    assert stream_parameters(runner.model) == {}
+    assert stream_weights(runner.model) == {}
     with caplog.at_level(logging.INFO):
         train(runner, interval=1, iterations=1)
     assert not told
@@ -119,11 +119,32 @@ def test_weights_of_one_stream_are_found_by_name_and_frozen_ones_left_out():
         dict(rgb=torch.nn.Linear(2, 3), aux=torch.nn.Linear(2, 1), aux_embed=torch.nn.Linear(2, 5))
     )
     model.backbone['rgb'].bias.requires_grad_(False)
-    found = stream_parameters(model)
-    assert {stream: [p.numel() for p in own] for stream, own in found.items()} == {
+    found = stream_weights(model)
+    assert {stream: [w.parameter.numel() for w in own] for stream, own in found.items()} == {
         'rgb': [6],
         'aux': [2, 1],
     }
+
+
+def test_each_stream_has_its_half_of_loras_matrices():
+    config = tiny_model()
+    config.backbone.update(cpia=None, adapter=dict(type='LoRA', rank=2))
+    runner, told = scene(backbone=config.backbone)
+    torch.nn.init.normal_(runner.model.backbone.adapter.updates[0].up)
+    torch.manual_seed(1)  # of the dropout
+    losses_of(runner.model).backward()
+    updates = runner.model.backbone.adapter.updates
+    expected = [
+        sum(float(each.grad[half].square().sum()) for u in updates for each in (u.down, u.up))
+        for half in (0, 1)
+    ]
+    runner.model.zero_grad()
+    torch.manual_seed(1)
+    train(runner, interval=1, iterations=1)
+    ((_, scalars),) = told
+    assert scalars['balance/grad_norm_rgb'] == pytest.approx(expected[0] ** 0.5, rel=1e-4)
+    assert scalars['balance/grad_norm_aux'] == pytest.approx(expected[1] ** 0.5, rel=1e-4)
+    assert expected[0] > 0
 
 
 def test_a_training_writes_the_balance_where_its_other_scalars_are(tmp_path, monkeypatch):
