@@ -35,7 +35,7 @@ class StreamWeight(NamedTuple):
 class BalanceHook(Hook):
     """Logs the mean gate of each stage and the gradients of each stream's adapters.
 
-    A line in the log, and scalars of the visualizer (TensorBoard): ``balance/gate_stage0`` ..., the
+    A line in the log, and scalars of the visualizer (TensorBoard): ``balance/gate_stage1`` ..., the
     mean over a training batch of G, the weight of rgb (1/2: both alike); and
     ``balance/grad_norm_rgb`` and ``..._aux``, the norm of the gradients with which the optimizer
     moves the weights of the backbone that belong to one stream alone (of CPIA those named ``_rgb``
@@ -107,7 +107,7 @@ class BalanceHook(Hook):
                 [gate.weight.mean() for _, gate in sorted(self.watch.gates.items())]
             )
             all_reduce(gates, 'mean')
-            scalars |= {f'balance/gate_stage{s}': float(gate) for s, gate in enumerate(gates)}
+            scalars |= {f'balance/gate_stage{s}': float(gate) for s, gate in enumerate(gates, 1)}
             shown = ' '.join(f'{value:.3f}' for value in scalars.values())
             said.append(f'gate (weight of rgb) {shown} by stage')
         if self.norms is not None:

@@ -48,7 +48,8 @@ def test_tensorboard_gets_the_losses(folder, monkeypatch):
 
     (file,) = (folder / 'board').rglob('events.out.tfevents.*')
     events = EventAccumulator(str(file)).Reload()
-    assert [event.step for event in events.Scalars('loss')] == [1, 2, 3, 4]
+    for told in ('loss', 'balance/gate_stage4', 'balance/grad_norm_aux'):
+        assert [event.step for event in events.Scalars(told)] == [1, 2, 3, 4]
 
 
 def test_a_training_that_does_not_improve_stops_early(folder, monkeypatch):

@@ -80,7 +80,7 @@ def test_gates_and_gradients_are_those_of_the_step(caplog):
         train(runner, interval=1, iterations=1)
     ((step, scalars),) = told
     assert step == 1
-    gates = torch.tensor([scalars[f'balance/gate_stage{stage}'] for stage in range(4)])
+    gates = torch.tensor([scalars[f'balance/gate_stage{stage}'] for stage in range(1, 5)])
     torch.testing.assert_close(gates, torch.tensor([-1.0, 0.0, 1.0, 2.0]).sigmoid())
     for stream in ('rgb', 'aux'):
         assert scalars[f'balance/grad_norm_{stream}'] == pytest.approx(expected[stream], rel=1e-4)
@@ -153,8 +153,8 @@ def test_a_training_writes_the_balance_where_its_other_scalars_are(tmp_path, mon
     run(monkeypatch, tmp_path, 'train', '--cfg-options', *options)
     (scalars,) = (tmp_path / 'work').rglob('scalars.json')
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]
-    balance = [line for line in lines if 'balance/gate_stage0' in line]
+    balance = [line for line in lines if 'balance/gate_stage1' in line]
     assert [line['step'] for line in balance] == [1, 2]
-    assert balance[0]['balance/gate_stage3'] == 0.5  # an untrained gate
+    assert balance[0]['balance/gate_stage4'] == 0.5  # an untrained gate
     (log,) = (tmp_path / 'work').rglob('*.log')
     assert log.read_text().count('Balance: gate (weight of rgb) ') == 2
