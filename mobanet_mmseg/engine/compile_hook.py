@@ -7,7 +7,6 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mobanet_mmseg.models.encoder import Encoder
-from mobanet_mmseg.models.sam import SAM
 from mobanet_mmseg.models.tiled import segmentor_of
 
 
@@ -29,15 +28,16 @@ class CompileHook(Hook):
         """Let each block be compiled where it first runs.
 
         Raises:
-            ValueError: If the model has no frozen encoder, or SAM's.
+            ValueError: If the model has no frozen encoder, or one whose blocks cannot be compiled.
         """
         encoders = [m for m in segmentor_of(runner.model).modules() if isinstance(m, Encoder)]
-        if not encoders or any(isinstance(encoder, SAM) for encoder in encoders):
-            has = "SAM's, whose blocks are no modules of one call" if encoders else 'none'
+        without = [type(each).__name__ for each in encoders if not each.compilable_blocks]
+        if without or not encoders:
+            has = f"{without[0]}'s, whose blocks are no modules of one call" if without else 'none'
             raise ValueError(
-                f'CompileHook (--compile) compiles the blocks of a frozen DINOv2 or DINOv3, and '
-                f'this model has {has}: leave it out.'
+                'CompileHook (--compile) compiles the blocks of a frozen encoder, such as DINOv2 '
+                f'or DINOv3, and this model has {has}: leave it out.'
             )
         for encoder in encoders:
-            for block in encoder.vit.layers:
+            for block in encoder.compilable_blocks:
                 block.compile(backend=self.backend)

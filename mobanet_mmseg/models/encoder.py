@@ -85,6 +85,11 @@ class Encoder(BaseModule):
         return len(self.vit.layers)
 
     @property
+    def compilable_blocks(self) -> list[nn.Module]:
+        """The blocks, where :meth:`run_blocks` calls each as a whole, as ``torch.compile`` asks."""
+        return list(self.vit.layers)
+
+    @property
     def qkv_layers(self) -> list[nn.Linear]:
         """Of each block the layer that gives queries, keys and values, (..., C) -> (..., 3C)."""
         return [block.attn.qkv for block in self.vit.layers]

@@ -56,6 +56,11 @@ class SAM(Encoder):
         super().__init__(MODELS.build(vit), init_cfg)
 
     @property
+    def compilable_blocks(self) -> list[nn.Module]:
+        """None: :func:`run_block` runs their parts."""
+        return []
+
+    @property
     def out_channels(self) -> int:
         """Channels of the map that :meth:`tap` gives."""
         return self.vit.out_channels or self.embed_dims

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.apis import init_model
 from scenes.commands import run_tool
-from scenes.encoders import random_encoder
+from scenes.encoders import random_encoder, tiny_dinov3
 from scenes.training import run, write_training
 
 from mobanet_mmseg.inference.calibration import write_calibrated
@@ -240,3 +240,22 @@ def test_an_older_file_is_published_with_what_the_config_says(trained, monkeypat
     torch.save({'weight': torch.ones(1)}, 'weights.pth')
     with pytest.raises(SystemExit, match=r'^error: weights\.pth holds no state_dict with a meta'):
         run_tool(monkeypatch, 'misc/publish_checkpoint.py', 'weights.pth', 'shared.pth')
+
+
+def test_dinov3_is_left_out_and_found_again_and_its_licence_said(tmp_path, monkeypatch, capsys):
+    folder = write_training(tmp_path, pretrained=True, encoder=tiny_dinov3(patch_size=8))
+    train(monkeypatch, folder, 'work')
+    train(monkeypatch, folder, 'resumed', resume='work/epoch_1.pth')
+    ends = [content(folder / name / 'epoch_2.pth') for name in ('work', 'resumed')]
+    assert_same(*ends, 'state_dict')
+    state, meta = ends[0]['state_dict'], ends[0]['meta']['frozen_encoders']['backbone.encoder']
+    assert [name for name in state if '.encoder.' in name] == [FINGERPRINT]
+    assert (meta['class'], meta['licence']) == ('DINOv3', 'DINOv3 License')
+    run(monkeypatch, folder, 'test', 'work/epoch_2.pth')
+    capsys.readouterr()
+    merge = 'misc/merge_checkpoint.py', 'config.py', 'work/epoch_2.pth', 'merged.pth'
+    run_tool(monkeypatch, *merge)
+    assert 'with vit.pth, whose licence is DINOv3 License' in capsys.readouterr().out
+    vit = content(folder / 'vit.pth')
+    merged = content('merged.pth')['state_dict']
+    assert_same({VIT + name: value for name, value in vit.items()}, merged, *(VIT + n for n in vit))

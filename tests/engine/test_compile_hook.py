@@ -3,20 +3,24 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmseg.registry import HOOKS, MODELS
-from scenes.models import tiny_model
+from scenes.encoders import tiny_dinov3
+from scenes.models import tiny_model, tiny_vit
 from scenes.training import run, write_training
 
 from mobanet_mmseg.engine.compile_hook import CompileHook
 
 
-def test_compiled_blocks_give_the_same_features_under_the_same_names():
+@pytest.mark.parametrize('encoder', [tiny_vit(), tiny_dinov3(patch_size=14)])
+def test_compiled_blocks_give_the_same_features_under_the_same_names(encoder):
     graphs = []
 
     def backend(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
-    model = MODELS.build(tiny_model()).train()
+    config = tiny_model()
+    config.backbone.encoder = encoder
+    model = MODELS.build(config).train()
     images = torch.rand(2, 4, 28, 42)
     plain, names = model.backbone(images), list(model.state_dict())
     CompileHook(backend).before_train(SimpleNamespace(model=model))

@@ -5,7 +5,8 @@ from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmseg.registry import MODELS
 from scenes.commands import run_tool
-from scenes.models import samples, tiny_model
+from scenes.encoders import tiny_dinov3
+from scenes.models import samples, tiny_model, tiny_vit
 from scenes.paths import ROOT
 from scenes.training import run, write_training
 
@@ -27,7 +28,7 @@ def on(monkeypatch, device, bf16=True):
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda including_emulation: bf16)
 
 
-def losses_of(kind, steps=30):
+def losses_of(kind, encoder, steps=30):
     """Losses of a toy that learns how bright two images are; it draws alike whatever its type."""
     torch.manual_seed(1)
     shades = torch.rand(2, 1, 3, 4).repeat_interleave(14, 2).repeat_interleave(14, 3)
@@ -35,7 +36,9 @@ def losses_of(kind, steps=30):
         inputs=list(200 * shades.expand(-1, 4, -1, -1)),
         data_samples=samples((shades * 3).long()[:, 0]),
     )
-    model = MODELS.build(tiny_model()).train()
+    config = tiny_model()
+    config.backbone.encoder = encoder
+    model = MODELS.build(config).train()
     wrapper = build_optim_wrapper(model, dict(type=kind, optimizer=dict(type='AdamW')))
     losses = []
     for step in range(steps):
@@ -46,8 +49,9 @@ def losses_of(kind, steps=30):
     return np.array(losses)
 
 
-def test_bf16_on_a_cpu_gives_the_losses_of_float32_within_2_per_cent():
-    whole, mixed = losses_of('OptimWrapper'), losses_of('Bf16OptimWrapper')
+@pytest.mark.parametrize('encoder', [tiny_vit(), tiny_dinov3(patch_size=14)])
+def test_bf16_on_a_cpu_gives_the_losses_of_float32_within_2_per_cent(encoder):
+    whole, mixed = losses_of('OptimWrapper', encoder), losses_of('Bf16OptimWrapper', encoder)
     assert whole[-10:].mean() < 0.95 * whole[:10].mean()  # it learns
     assert (mixed != whole).all()
     tens = mixed.reshape(3, 10).mean(axis=1) / whole.reshape(3, 10).mean(axis=1)
@@ -127,6 +131,17 @@ def test_fp16_is_refused_where_the_encoder_overflows(monkeypatch, dtype, refused
         check_agreement(config, ('train', 'val'))
         return
     with pytest.raises(ConfigError, match=r'activations of DINOv2 overflow: take --amp bf16'):
+        check_agreement(config, ('train', 'val'))
+
+
+@pytest.mark.parametrize('name', ['potsdam_dinov3_s', 'vaihingen_dinov3_l'])
+def test_dinov3_trains_in_bf16_and_not_in_fp16(monkeypatch, name):
+    on(monkeypatch, 'cuda')
+    config = Config.fromfile(ROOT / 'configs' / 'mobanet' / f'{name}.py')
+    set_precision(config, 'auto')
+    check_agreement(config, ('train', 'val'))
+    set_precision(config, 'fp16')
+    with pytest.raises(ConfigError, match=r'activations of DINOv3 overflow: take --amp bf16'):
         check_agreement(config, ('train', 'val'))
 
 

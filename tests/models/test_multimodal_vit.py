@@ -2,7 +2,7 @@ import mmpretrain.registry
 import pytest
 import torch
 from mmengine.registry import DefaultScope
-from scenes.encoders import tiny_sam
+from scenes.encoders import tiny_dinov3, tiny_sam
 from scenes.models import tiny_vit
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -79,7 +79,7 @@ def test_an_encoder_that_was_unfrozen_learns_from_both_streams():
     assert all(m.requires_grad for m in (*rgb_maps, *aux_maps))
 
 
-@pytest.mark.parametrize('encoder', [tiny_vit, tiny_sam])
+@pytest.mark.parametrize('encoder', [tiny_vit, tiny_sam, tiny_dinov3])
 @pytest.mark.parametrize('cpia', [None, dict(prompt_dims=4, adapter_dims=4)])
 def test_checkpointed_activations_give_the_same_gradients_from_less_memory(encoder, cpia):
     model = backbone(encoder=encoder(), out_indices=(1, 3), cpia=cpia).train()
@@ -92,6 +92,17 @@ def test_checkpointed_activations_give_the_same_gradients_from_less_memory(encod
     (kept, expected), (less, same) = found
     assert less < 0.5 * kept
     torch.testing.assert_close(same, expected)
+
+
+@pytest.mark.parametrize('encoder', [tiny_vit(), tiny_dinov3(patch_size=14)])
+def test_checkpointed_activations_give_the_same_gradients_in_bf16(encoder):
+    model = backbone(encoder=encoder, out_indices=(1, 3)).train()
+    found, inputs = [], torch.rand(2, 4, 28, 42)
+    for model.with_cp in (False, True):
+        with torch.autocast('cpu', torch.bfloat16):
+            found.append(gradients(model, inputs))
+    assert {gradient.dtype for gradient in found[1].values()} == {torch.float32}
+    torch.testing.assert_close(*found)
 
 
 class Attention(TorchDispatchMode):

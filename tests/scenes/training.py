@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from scenes.commands import run_tool
 from scenes.encoders import random_encoder
 from scenes.paths import ROOT
@@ -11,14 +11,16 @@ from scenes.rasters import write_potsdam
 from scenes.toy import toy
 
 
-def write_training(folder: Path, pretrained: bool = False) -> Path:
+def write_training(folder: Path, pretrained: bool = False, encoder: dict | None = None) -> Path:
     """Write a toy config, `config.py`, and its data: two epochs of one iteration of two windows.
 
-    A pretrained encoder has its weights in `vit.pth`.
+    A pretrained encoder, the demo's or another of its patch size, has its weights in `vit.pth`.
     """
     write_potsdam(folder / 'data', ['2_10', '2_13'])
     config = Config.fromfile(ROOT / 'configs' / 'mobanet' / 'demo.py')
     config.merge_from_dict({'model': toy(config), 'train_cfg.max_epochs': 2})
+    if encoder is not None:
+        config.model.backbone.encoder = ConfigDict(encoder)
     for name, tile in (('train', '2_10'), ('val', '2_13'), ('test', '2_13')):
         loader = config[f'{name}_dataloader']
         loader.update(num_workers=0, persistent_workers=False, batch_size=2)
