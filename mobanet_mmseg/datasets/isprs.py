@@ -109,7 +109,7 @@ class ISPRSArchiveDataset(MultimodalSegDataset):
             for part, tiles in split.items():
                 if set(tiles) == set(self.tiles):
                     return f'split={name!r}: its {len(tiles)} {part} tiles'
-        return f'no published split: {len(self.tiles)} of the tiles'
+        return f'no published split, tiles: {len(self.tiles)}'
 
     def get_data_info(self, idx: int | WindowIndex) -> dict:
         """See :meth:`MultimodalSegDataset.get_data_info`; the pipeline is told ``split``, too."""

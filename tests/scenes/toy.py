@@ -97,7 +97,7 @@ def shrink_backbone(backbone: ConfigDict) -> list[int]:
 def shrink_encoder(encoder: ConfigDict, num_layers: int) -> None:
     """Shrink a ViT in place to 16 channels and 5 x 5 patches of the size that it has."""
     encoder.pop('init_cfg', None)
-    patch_size = encoder.get('patch_size', {'DINOv2': 14, 'SAM': 16, 'DINOv3': 16}[encoder.type])
+    patch_size = encoder.get('patch_size', 14 if encoder.type == 'DINOv2' else 16)
     arch = dict(embed_dims=EMBED_DIMS, num_layers=num_layers, num_heads=2, feedforward_channels=32)
     if encoder.get('arch') == 'giant':
         arch.update(ffn_type='swiglu_fused')
