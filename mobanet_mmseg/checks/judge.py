@@ -20,6 +20,8 @@ BULK_LEVELS = 3  # of 256 that a landscape takes at least
 FEW = 0.01  # share of the values that clipping at percentiles takes away
 FIXED_LOOK = 0.02  # what 98 % take of a range: a flat tile may take little
 OUTSIDE_LOOK, OUTSIDE_HURTS = 0.02, 0.5  # share of the values beyond a fixed range
+ABSENT_LOOK = 0.01  # share of the pixels without auxiliary data
+ABSENT_FAR = 0.1  # standard deviations of the config between what stands there and a mask
 SHIFT_LOOK = {'auxiliary': 1, 'label': 2}  # pixels; hands do not draw labels more exactly
 SHIFT_HURTS = 3  # pixels; less is what leaning houses and shadows can do
 LIKENESS_HURTS = 0.99  # correlation of the two modalities
@@ -67,6 +69,7 @@ def judge_tile(
     yield from _judge_size(report, window)
     yield from _judge_optical(report, mean, std)
     yield from _judge_aux(report)
+    yield from _judge_absence(report, mean, std)
     yield from _judge_labels(report)
     yield from _judge_registration(report)
 
@@ -125,6 +128,26 @@ def _judge_aux(report: TileReport) -> Iterator[tuple[Level, str]]:
             HURTS,
             f'the auxiliary raster is a copy of an optical channel (correlation '
             f'{report.likeness:.3f}): give the right file or aux_bands',
+        )
+
+
+def _judge_absence(
+    report: TileReport, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Iterator[tuple[Level, str]]:
+    """Whether pixels without auxiliary data are to the network what MCRM's masks are: 0."""
+    share = 1.0 if report.aux is None else report.aux.nodata
+    channels = len(report.mean) + len(report.aux_fill)
+    if mean is None or std is None or len(mean) != channels or share < ABSENT_LOOK:
+        return
+    center, unit = (values[len(report.mean) :] for values in (mean, std))
+    seen = [(f - m) / s for f, m, s in zip(report.aux_fill, center, unit, strict=True)]
+    if max(map(abs, seen), default=0) > ABSENT_FAR:
+        wanted = center[0] if len(center) == 1 else tuple(center)
+        yield (
+            LOOK,
+            f'{share:.1%} of it have no auxiliary data, and {", ".join(f"{v:.3g}" for v in seen)} '
+            'in their place after the normalisation, where a masked modality is 0: give the '
+            f'dataset aux_fill={wanted}, the mean, so that both are one to the network',
         )
 
 

@@ -110,6 +110,7 @@ class TileReport:
         label_symmetry: Whether the labels would.
         likeness: Greatest absolute correlation of an optical and an auxiliary channel.
         pixels: Hash of the optical pixels.
+        aux_fill: What each auxiliary channel is where there are no data, scaled.
     """
 
     optical: RasterReport
@@ -131,6 +132,7 @@ class TileReport:
     label_symmetry: Symmetry | None
     likeness: float
     pixels: str
+    aux_fill: tuple[float, ...] = ()
 
 
 def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[TileReport, Layers]:
@@ -173,6 +175,7 @@ def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[T
         **_registration(dataset, tile, layers),
         likeness=_likeness(layers['rgb'], layers['aux']),
         pixels=scan.hash.hexdigest(),
+        aux_fill=tuple(np.broadcast_to(dataset.aux_fill, len(dataset.aux_bands)).tolist()),
     )
     return report, layers
 

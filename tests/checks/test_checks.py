@@ -2,7 +2,8 @@ import shutil
 
 import numpy as np
 import pytest
-from scenes.checked_tiles import said, the_only, tile_pixels, tiles_config
+from scenes import checked_tiles
+from scenes.checked_tiles import MODEL, said, the_only, tile_pixels, tiles_config
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks.checks import check_config
@@ -27,6 +28,27 @@ def test_a_tile_may_lack_its_auxiliary_raster_where_that_is_zeros(data):
     (data / 'dsm/a.tif').unlink()
     assert 'dsm/a.tif does not exist' in the_only(said(data, train='ac'))[2]
     assert said(data, train='ac', missing_aux='zeros') == []
+
+
+def test_no_data_that_look_unlike_a_mask_are_found(data, monkeypatch):
+    heights = tile_pixels(seed=0)[1]
+    heights[:5, :64] = -9999  # 320 of 96 * 128 pixels
+    write_raster(data / 'dsm/a.tif', heights, nodata=-9999)
+    assert said(data, train='ac') == []  # the mean is 0
+    normalised = {'mean': [120.0] * 3 + [0.3], 'std': [60.0] * 3 + [0.1]}
+    monkeypatch.setattr(
+        checked_tiles, 'MODEL', {'data_preprocessor': {**MODEL['data_preprocessor'], **normalised}}
+    )
+    level, split, text = the_only(said(data, train='ac'))
+    assert (level, split) == ('look at it', 'train')
+    assert text == (
+        '2.6% of it have no auxiliary data, and -3 in their place after the normalisation, where a '
+        'masked modality is 0: give the dataset aux_fill=0.3, the mean, so that both are one to '
+        'the network'
+    )
+    assert said(data, train='ac', aux_fill=0.3) == []
+    (data / 'dsm/a.tif').unlink()
+    assert '100.0% of it have no' in the_only(said(data, train='ac', missing_aux='zeros'))[2]
 
 
 @pytest.mark.parametrize(('split', 'level'), [('a', 'hurts'), ('b', 'look at it')])

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
@@ -17,6 +17,7 @@ from mobanet_mmseg.datasets import multimodal
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import WindowIndex
 from mobanet_mmseg.modalities import Scaling
+from mobanet_mmseg.models.data_preprocessor import MultimodalDataPreProcessor
 
 SHAPE = (37, 53)
 CLASSES = ('road', 'house', 'grass', 'tree', 'car', 'rest')
@@ -231,6 +232,26 @@ def test_what_stands_for_no_data_is_the_same_in_a_hole_and_without_a_raster(tmp_
     np.testing.assert_allclose(first, (heights + 100) / 1000, atol=1e-6)
     with pytest.raises(ValueError, match='aux_fill=.0, 1. for 1 auxiliary channels'):
         dataset(tmp_path, aux_fill=[0, 1])
+
+
+def test_a_batch_sees_no_data_missing_rasters_and_masks_as_one(tmp_path):
+    write_tiles(tmp_path)
+    (tmp_path / 'dsm/b_dsm.tif').unlink()
+    heights = random_tile(SHAPE)[1]
+    heights[3:9, 5:7] = np.nan
+    write_raster(tmp_path / 'dsm/a_dsm.tif', heights)
+    pack = {'type': 'PackSegInputs', 'meta_keys': ('img_shape',)}
+    settings = {'missing_aux': 'zeros', 'aux_fill': 0.3, 'pipeline': [*LOAD, pack]}
+    tiles = dataset(tmp_path, **settings)
+    mean, std = [100.0, 90.0, 80.0, 0.3], [50.0, 50.0, 50.0, 0.1]
+    prepare = MultimodalDataPreProcessor(mean, std, mcrm=dict(ratio=0, whole_ratio=1.0))
+    for training in (False, True):
+        batch = pseudo_collate([tiles[index % 2] for index in range(8)])
+        whole, without = prepare(batch, training)['inputs'].unflatten(0, (4, 2)).unbind(1)
+        assert not without[:, 3].any() and without[:, :3].flatten(2).any(dim=2).all()
+        assert not whole[:, 3, 3:9, 5:7].any()
+        lost = ~whole.flatten(2).any(dim=2)
+        assert (lost.any(dim=1) == training).all()  # rgb or heights, in training alone
 
 
 def test_every_missing_file_is_named_in_one_error(tmp_path):
