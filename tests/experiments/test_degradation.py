@@ -100,8 +100,18 @@ def test_data_of_no_use_are_refused_before_anything_is_measured(
     prefixed = {f'test_dataloader.dataset.{key}': value for key, value in overrides.items()}
     write_experiment(tmp_path, channel=0, **prefixed)
     with pytest.raises(SystemExit, match=f'^error: {sentence}'):
-        run(monkeypatch, tmp_path, TOOL, *FEW)
+        run(monkeypatch, tmp_path, TOOL, *FEW, '--of', 'aux')
     assert not list((tmp_path / 'curves').iterdir())
+
+
+def test_model_of_the_optical_image_alone_has_it_degraded(tmp_path, monkeypatch):
+    optical = {'mean': [0] * 3, 'std': [1] * 3, 'modality_channels': (3, 0)}
+    overrides = {f'model.data_preprocessor.{key}': value for key, value in optical.items()}
+    overrides['test_dataloader.dataset.aux_bands'] = ()
+    write_experiment(tmp_path, channel=0, **overrides)
+    levels = ('--kinds', 'mask', '--levels', 'mask=1', '--out', 'curves')
+    run(monkeypatch, tmp_path, TOOL, *levels)
+    assert list(records(tmp_path)) == [('', 'none', 0), ('rgb', 'mask', 1)]
 
 
 def test_plan_goes_through_levels_kinds_and_modalities():

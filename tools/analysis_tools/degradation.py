@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 
+from mobanet_mmseg.datasets.channels import modality_channels_of
 from mobanet_mmseg.engine.degradation import measure_degradations
 from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
 from mobanet_mmseg.engine.runner import SafeRunner
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         '--out', type=Path, default=Path('degradation'), help='folder of the tables and curves'
     )
     parser.add_argument(
-        '--of', nargs='+', choices=MODALITIES, default=MODALITIES, help='modalities to degrade'
+        '--of', nargs='+', choices=MODALITIES, help='modalities to degrade (default: all there are)'
     )
     parser.add_argument(
         '--kinds', nargs='+', choices=list(UNITS), default=list(UNITS), help='ways to degrade them'
@@ -55,15 +56,19 @@ def parse_args() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> None:
-    degradations = plan(args.of, args.kinds, args.levels)
+    degradations = plan(args.of or MODALITIES, args.kinds, args.levels)
     if args.block < 1:
         raise ValueError(f'--block got {args.block}: give the side of a block, pixels.')
     config = load_config(args)
     config.load_from = args.checkpoint
     config.resume = False
     runner = SafeRunner.from_cfg(config)
+    dataset = runner.test_loop.dataloader.dataset
+    channels = modality_channels_of(dataset)
+    if args.of is None and channels is not None and not channels[1]:
+        degradations = [each for each in degradations if each.modality == 'rgb']
     outputs = [args.out / name for name in FILES]
-    rasters = files_behind(*rasters_of(runner.test_loop.dataloader.dataset))
+    rasters = files_behind(*rasters_of(dataset))
     check_outputs(outputs, [args.config, args.checkpoint, *rasters])
     for path in outputs:
         prepare_place(path)
