@@ -32,7 +32,7 @@ def config_names() -> list[str]:
     return sorted(path.relative_to(CONFIGS).as_posix() for path in paths)
 
 
-def find_config(name: str) -> Path:
+def find_config(name: str | Path) -> Path:
     """Find a config of the package, or any file.
 
     Args:
@@ -40,20 +40,32 @@ def find_config(name: str) -> Path:
             with ``.py`` after it or not; or its last part, where no other has the same.
 
     Returns:
-        The path; that of a file that is not there stays as it is.
+        The path.
 
     Raises:
-        ValueError: If it names no config.
+        FileNotFoundError: If it names no config.
     """
     if Path(name).is_file():
         return Path(name)
-    asked = name.removeprefix(f'{PACKAGE}::').removesuffix('.py')
+    asked = str(name).removeprefix(f'{PACKAGE}::').removesuffix('.py')
     names = [known for known in config_names() if asked in (known[:-3], Path(known).stem)]
     if not names:
-        raise ValueError(
+        raise FileNotFoundError(
             f'{name} is neither a file nor a config of {PACKAGE}: `mobanet config list` names them.'
         )
     return CONFIGS / names[0]
+
+
+def read_config(name: str | Path) -> Config:
+    """Read a config of the package, or any file.
+
+    Args:
+        name: See :func:`find_config`.
+
+    Raises:
+        FileNotFoundError: If it names no config.
+    """
+    return Config.fromfile(find_config(name))
 
 
 def inherited(path: Path) -> list[Path]:
@@ -80,8 +92,8 @@ def copy_config(name: str, folder: str | Path) -> list[Path]:
         What was written, the config itself first.
 
     Raises:
-        ValueError: If there is no such config, it is none of the package, or another file stands
-            where one would be written.
+        FileNotFoundError: If there is no such config.
+        ValueError: If it is none of the package, or another file stands where one would be written.
     """
     path, home = find_config(name).resolve(), CONFIGS.resolve()
     if not path.is_relative_to(home):

@@ -6,8 +6,10 @@ import mmseg
 import pytest
 import yaml
 from mmengine.config import Config
+from scenes.commands import run_tool
 from scenes.paths import ROOT
 
+from mobanet_mmseg import MultimodalInferencer
 from mobanet_mmseg.compat import get_installed_path, is_installed
 from mobanet_mmseg.configs import config_names, copy_config, find_config
 
@@ -36,7 +38,7 @@ def test_an_own_file_comes_before_a_config_of_the_same_name(tmp_path, monkeypatc
 
 
 def test_what_is_no_config_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r'posdam\.py is neither a file nor a config'):
+    with pytest.raises(FileNotFoundError, match=r'posdam\.py is neither a file nor a config'):
         find_config('mobanet/posdam.py')
 
 
@@ -95,3 +97,21 @@ def test_every_model_of_the_index_is_a_config():
     for metafile in index['Import']:
         for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
             assert (ROOT / model['Config']).is_file(), model['Config']
+
+
+@pytest.mark.parametrize('tool', ['test.py', 'misc/check_data.py'])
+def test_a_tool_takes_a_config_by_its_name(tool, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    rest = ['none.pth'] if tool == 'test.py' else []
+    for name, says_so in (('mobanet/demo', False), ('mobanet/nothing', True)):
+        with pytest.raises((SystemExit, FileNotFoundError)) as ended:
+            run_tool(monkeypatch, tool, name, *rest)
+        said = str(ended.value) + capsys.readouterr().err
+        assert ('is neither a file nor a config' in said) == says_so, said
+
+
+def test_the_python_face_takes_a_config_by_its_name():
+    with pytest.raises(FileNotFoundError, match='mobanet/nothing is neither a file nor a config'):
+        MultimodalInferencer('mobanet/nothing', 'none.pth')
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        MultimodalInferencer('mobanet/demo', 'none.pth')

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
-from mobanet_mmseg.configs import find_config
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.weights.checkpoints import CheckpointError
 from mobanet_mmseg.writing import NotWrittenError
@@ -50,8 +50,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
-        config = Config.fromfile(find_config(args.config))
-    except ValueError as error:
+        config = read_config(args.config)
+    except FileNotFoundError as error:
         sys.exit(f'error: {error}')
     config.launcher = args.launcher
     if args.cfg_options is not None:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from torch import nn
 
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.complexity import Complexity, add_counts, measure_config
 from mobanet_mmseg.engine.memory import estimate_prediction_memory, estimate_step_memory
 from mobanet_mmseg.experiments.cost import (
@@ -162,7 +163,7 @@ def plan_rows(
 
 
 def _read(path: Path, overrides: dict[str, Any] | None) -> Config:
-    config = Config.fromfile(path)
+    config = read_config(path)
     config.merge_from_dict(overrides or {})
     return config
 

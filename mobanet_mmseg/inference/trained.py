@@ -12,6 +12,7 @@ from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
 from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.configs import find_config
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import build_parts
@@ -47,6 +48,8 @@ def load_segmentor(
         ValueError: If the device is not there, or the model is no ``EncoderDecoder``.
     """
     device = _find_device(device)
+    if not isinstance(config, Config):
+        config = find_config(config)
     content = with_origin(read_checkpoint(checkpoint), checkpoint)
     meta = content.get('meta') or {}
     if 'state_dict' not in content or not meta.get('dataset_meta'):

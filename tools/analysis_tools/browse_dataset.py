@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.visualization.browse import browse
 
@@ -35,7 +36,7 @@ def main() -> None:
     args = parse_args()
     init_default_scope('mmseg')
     try:
-        config = Config.fromfile(args.config)
+        config = read_config(args.config)
         config.merge_from_dict(args.cfg_options or {})
         follow_split(config)
         written = browse(config, args.out, args.num, args.split)

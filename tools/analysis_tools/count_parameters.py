@@ -5,9 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.complexity import measure_config, parameter_table
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     args = parse_args()
     measured = {}
     for path in args.configs:
-        config = Config.fromfile(path)
+        config = read_config(path)
         config.merge_from_dict(args.cfg_options or {})
         try:
             measured[str(path)] = measure_config(config, args.shape)

@@ -8,9 +8,10 @@ tile, and writes them as GeoTIFFs if asked to.
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.launch import ending_in_one_sentence
 from mobanet_mmseg.experiments.gate_report import watch_tiles
 from mobanet_mmseg.experiments.tiles import check_places, find_tiles
@@ -54,7 +55,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     with ending_in_one_sentence():
-        config = Config.fromfile(args.config)
+        config = read_config(args.config)
         config.merge_from_dict(args.cfg_options or {})
         tiles = find_tiles(config, args.tiles, args.rgb, args.aux, args.label)
         check_places(tiles, [args.config, args.checkpoint], args.out)

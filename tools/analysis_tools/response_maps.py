@@ -9,9 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.launch import ending_in_one_sentence
 from mobanet_mmseg.experiments.response_report import Trained, report_responses
 from mobanet_mmseg.experiments.tiles import check_places, find_tiles
@@ -61,7 +62,7 @@ def main() -> None:
         sys.exit('error: Two runs have one name: give each --run a name of its own.')
     with ending_in_one_sentence():
         check_ending(args.out)
-        config = Config.fromfile(trained[0].config)
+        config = read_config(trained[0].config)
         config.merge_from_dict(args.cfg_options or {})
         names = None if args.tile is None else [args.tile]
         tile = find_tiles(config, names, args.rgb, args.aux, args.label)[0]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
@@ -19,6 +19,7 @@ from mobanet_mmseg.checks.checks import SPLITS, CheckedTile, Layers, check_confi
 from mobanet_mmseg.checks.judge import HURTS, Finding
 from mobanet_mmseg.checks.table import print_checks, write_json
 from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.engine.agreement import disagreements
 from mobanet_mmseg.visualization.pictures import render_panels, save_picture
@@ -58,7 +59,7 @@ def main() -> None:
 
     init_default_scope('mmseg')
     try:
-        config = Config.fromfile(args.config)
+        config = read_config(args.config)
         config.merge_from_dict(args.cfg_options or {})
         follow_split(config)
         replaced = []

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.complexity import build_without_memory
 from mobanet_mmseg.models.adapters import (
     WeightFile,
@@ -47,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 def convert(args: argparse.Namespace) -> None:
     check_outputs([args.out], [args.checkpoint, args.config])
-    config = Config.fromfile(args.config)
+    config = read_config(args.config)
     config.merge_from_dict(args.cfg_options or {})
     encoders = encoders_of(build_without_memory(config))
     if not encoders:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.engine.complexity import build_without_memory
 from mobanet_mmseg.models.adapters import described, encoders_of
 from mobanet_mmseg.weights.checkpoints import CheckpointError, read_checkpoint
@@ -45,7 +45,7 @@ def publish(args: argparse.Namespace) -> None:
         )
     content = {key: content[key] for key in KEPT}
     if args.config is not None:
-        encoders = encoders_of(build_without_memory(Config.fromfile(args.config)))
+        encoders = encoders_of(build_without_memory(read_config(args.config)))
         content['meta'] = {**content['meta'], 'frozen_encoders': described(encoders)}
     written = write(content, args.out)
     print(f'{written}: {written.stat().st_size / 1e6:.1f} MB')
