@@ -5,7 +5,7 @@ raster is the same numbers wherever it is read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -38,33 +38,36 @@ class AuxRange:
             percentiles, beyond which values are clipped, ``'fixed'`` all alike, ``'none'`` not.
         percentages: Of ``'percentile'``: the low and the high one, 0 to 100.
         scaling: Of ``'fixed'``.
+        optional: Whether a band may hold no value to scale, as if its raster were missing.
     """
 
     kind: Literal['tile', 'percentile', 'fixed', 'none']
     percentages: tuple[float, float] | None = None
     scaling: Scaling | None = None
+    optional: bool = False
 
     @classmethod
-    def parse(cls, value: Any) -> 'AuxRange':
+    def parse(cls, value: Any, optional: bool = False) -> 'AuxRange':
         """Read what a config or a user gives.
 
         Args:
             value: ``'tile'``, ``('percentile', 1, 99)``, ``(low, high)`` or ``(low, high, clip)``
                 in the unit of the auxiliary raster, each limit one number or one per band, None
                 for values as they are, or an ``AuxRange``.
+            optional: Whether a band may hold no value to scale; an ``AuxRange`` may say so, too.
 
         Raises:
             ValueError: If it is none of these.
         """
         if isinstance(value, cls):
-            return value
+            return replace(value, optional=optional or value.optional)
         if value is None:
             return cls('none')
         if value == 'tile':
-            return cls('tile')
+            return cls('tile', optional=optional)
         if isinstance(value, Sequence) and not isinstance(value, str) and len(value) in (2, 3):
             if value[0] == 'percentile':
-                return cls('percentile', percentages=_percentages(value))
+                return cls('percentile', percentages=_percentages(value), optional=optional)
             if _is_interval(value):
                 low, high, *clip = value
                 return cls('fixed', scaling=Scaling(_limit(low), _limit(high), *clip))

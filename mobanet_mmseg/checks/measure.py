@@ -27,7 +27,7 @@ from mobanet_mmseg.checks.registration import (
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.loading import UNKNOWN, read_classes
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
-from mobanet_mmseg.modalities import Scaling
+from mobanet_mmseg.modalities import AuxRange, Scaling
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import crs_name
 from mobanet_mmseg.rasters.ranges import aux_ranges, band_percentiles
@@ -152,7 +152,8 @@ def measure_tile(dataset: MultimodalSegDataset, tile: dict[str, Any]) -> tuple[T
     """
     scaling, percentiles = None, ()
     if 'aux_path' in tile:
-        (scaling,) = aux_ranges([tile['aux_path']], dataset.aux_bands, dataset.aux_range)
+        scaled_by = AuxRange.parse(dataset.aux_range, optional=dataset.missing_aux == 'zeros')
+        (scaling,) = aux_ranges([tile['aux_path']], dataset.aux_bands, scaled_by)
         percentiles = _percentiles(tile['aux_path'], dataset.aux_bands)
     scan = _Scan(dataset, tile, scaling)
     for strip in chunks(read_info(tile['img_path']), scan.factor):

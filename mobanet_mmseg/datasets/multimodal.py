@@ -17,7 +17,7 @@ from rich.progress import track
 from mobanet_mmseg.classes import IGNORE_INDEX, MAX_CLASSES
 from mobanet_mmseg.datasets.randomness import seed_generators
 from mobanet_mmseg.datasets.wrappers import WindowIndex
-from mobanet_mmseg.modalities import AUX_KINDS, Limit, read_fill
+from mobanet_mmseg.modalities import AUX_KINDS, AuxRange, Limit, read_fill
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.grids import check_place, check_sizes
 from mobanet_mmseg.rasters.ranges import aux_ranges
@@ -163,7 +163,8 @@ class MultimodalSegDataset(BaseSegDataset):
         for tile in track(tiles, 'Headers of the rasters', disable=not show):
             self.check_tile(tile)
         paired = [tile for tile in tiles if 'aux_path' in tile]
-        ranges = aux_ranges([tile['aux_path'] for tile in paired], self.aux_bands, self.aux_range)
+        scaled_by = AuxRange.parse(self.aux_range, optional=self.missing_aux == 'zeros')
+        ranges = aux_ranges([tile['aux_path'] for tile in paired], self.aux_bands, scaled_by)
         for tile, scaling in zip(paired, ranges, strict=True):
             tile['aux_range'] = scaling
         return tiles

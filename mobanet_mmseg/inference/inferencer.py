@@ -286,7 +286,8 @@ class MultimodalInferencer:
     def _reading(self, aux_range: Any) -> StackSpec:
         if isinstance(aux_range, str) and aux_range == 'config':
             return self.spec
-        return replace(self.spec, aux_range=AuxRange.parse(aux_range))
+        optional = self.spec.aux_range.optional
+        return replace(self.spec, aux_range=AuxRange.parse(aux_range, optional=optional))
 
 
 def _assemble(

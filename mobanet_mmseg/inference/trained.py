@@ -102,7 +102,7 @@ def reading_spec(config: Config) -> StackSpec:
     return StackSpec(
         img_bands=tuple(img_bands),
         aux_bands=tuple(aux_bands),
-        aux_range=AuxRange.parse(aux_range),
+        aux_range=AuxRange.parse(aux_range, optional=missing_aux(config) == 'zeros'),
         aux_fill=aux_fill,
         img_sources=img_sources,
         aux_sources=aux_sources,

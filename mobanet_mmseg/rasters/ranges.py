@@ -240,6 +240,9 @@ def _scaling(
     """Scale by the limits of a raster's bands, or refuse those that nothing can be scaled by."""
     percentages = aux_range.percentages
     kind = 'all valid values' if percentages is None else f'its percentiles {tuple(percentages)}'
+    if aux_range.optional:
+        empty = [band for band in bands if low[band] is None]
+        low, high = low | dict.fromkeys(empty, 0.0), high | dict.fromkeys(empty, 1.0)
     for band in bands:
         if low[band] is None:
             raise ValueError(

@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from scenes import checked_tiles
-from scenes.checked_tiles import MODEL, said, the_only, tile_pixels, tiles_config
+from scenes.checked_tiles import MODEL, SHAPE, said, the_only, tile_pixels, tiles_config
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.checks.checks import check_config
@@ -28,6 +28,8 @@ def test_a_tile_may_lack_its_auxiliary_raster_where_that_is_zeros(data):
     (data / 'dsm/a.tif').unlink()
     assert 'dsm/a.tif does not exist' in the_only(said(data, train='ac'))[2]
     assert said(data, train='ac', missing_aux='zeros') == []
+    write_raster(data / 'dsm/a.tif', np.full(SHAPE, np.nan, np.float32))  # all of it is missing
+    assert 'hold no data' in the_only(said(data, train='ac', missing_aux='zeros'))[2]
 
 
 def test_no_data_that_look_unlike_a_mask_are_found(data, monkeypatch):

@@ -234,6 +234,20 @@ def test_what_stands_for_no_data_is_the_same_in_a_hole_and_without_a_raster(tmp_
         dataset(tmp_path, aux_fill=[0, 1])
 
 
+@pytest.mark.parametrize('aux_range', ['tile', ('percentile', 1, 99), (0, 9), None])
+def test_an_auxiliary_raster_without_any_value_is_as_good_as_missing(tmp_path, aux_range):
+    write_tiles(tmp_path)
+    before = dataset(tmp_path, aux_range=aux_range)[0]['img']
+    write_raster(tmp_path / 'dsm/b_dsm.tif', np.full(SHAPE, -1, np.float32), nodata=-1)
+    settings = {'missing_aux': 'zeros', 'aux_fill': 0.25, 'aux_range': aux_range}
+    first, second = (tile['img'] for tile in dataset(tmp_path, **settings))
+    np.testing.assert_array_equal(first, before)
+    assert (second[..., 3] == 0.25).all()
+    if aux_range in ('tile', ('percentile', 1, 99)):
+        with pytest.raises(ValueError, match='b_dsm.tif holds no valid value in band 1'):
+            dataset(tmp_path, aux_range=aux_range)
+
+
 def test_a_batch_sees_no_data_missing_rasters_and_masks_as_one(tmp_path):
     write_tiles(tmp_path)
     (tmp_path / 'dsm/b_dsm.tif').unlink()

@@ -150,6 +150,18 @@ def test_a_model_that_knows_missing_heights_predicts_without_them_as_it_was_trai
         MultimodalInferencer(*tiny['model'], **options, modality='aux')(tiny['pair'][0])
 
 
+def test_heights_without_any_value_are_as_good_as_missing(tiny):
+    options = {'missing_aux': 'zeros', 'aux_fill': 0.6}
+    settings = {f'test_dataloader.dataset.{key}': value for key, value in options.items()}
+    model = MultimodalInferencer(*tiny['model'], device='cpu', cfg_options=settings)
+    rgb = read_raster(tiny['pair'][0])
+    expected = model(rgb).labels
+    for given in ({}, {'aux_range': 'tile'}, {'aux_range': (3, 4)}):
+        found = model(rgb, np.full(rgb.shape[:2], np.nan), **given).labels
+        np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(model(rgb, np.zeros(rgb.shape[:2]), aux_range=(0, 1)), expected)
+
+
 def test_bfloat16_on_a_cpu_agrees_where_the_logits_are_far_apart(tiny):
     model = MultimodalInferencer(*tiny['model'], device='cpu', amp='bf16')
     seen = []
