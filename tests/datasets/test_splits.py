@@ -1,5 +1,7 @@
 import pytest
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from scenes.paths import ROOT
 from scenes.rasters import write_potsdam
@@ -7,6 +9,7 @@ from scenes.training import run, write_training
 
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, ISPRSVaihingenDataset
 from mobanet_mmseg.datasets.splits import follow_split
+from mobanet_mmseg.experiments import sides
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 COUNTS = {
@@ -91,6 +94,21 @@ def test_a_word_that_is_no_split_and_two_words_are_refused():
     config.test_dataloader.dataset.split = 'ssrs'
     with pytest.raises(ValueError, match=r"'paper', but test_dataloader\.dataset\.split='ssrs': s"):
         follow_split(config)
+
+
+def test_a_runner_follows_the_word_whatever_command_builds_it(monkeypatch):
+    given = []
+    monkeypatch.setattr(Runner, 'from_cfg', classmethod(lambda cls, cfg: given.append(cfg)))
+    config = load('mobanet/vaihingen_dinov2_b', split='ssrs')
+    RUNNERS.build(config)
+    assert [len(tiles) for tiles in tiles_of(given[0])] == [12, 4, 4]
+    assert 'split' not in config.train_dataloader.dataset  # it stays as it is
+
+
+def test_label_maps_are_compared_on_the_tiles_of_the_word():
+    config = load('mobanet/vaihingen_dinov2_b', split='ssrs')
+    with pytest.raises(FileNotFoundError, match='12 of the 12 rasters of 4 tiles are missing'):
+        next(sides.test_datasets(config))
 
 
 def test_a_training_follows_the_word_of_the_command_and_its_table_names_it(tmp_path, monkeypatch):
