@@ -39,8 +39,11 @@ model = dict(
     decode_head=dict(
         in_channels=[32] * 4,
         channels=32,
-        # cars and clutter are few of the pixels: so short a training looks for the hard ones
-        sampler=dict(type='OHEMPixelSampler', thresh=0.9, min_kept=1000)),
+        # cars and clutter are few of the pixels: unweighted, so short a training leaves cars out
+        loss_decode=dict(
+            _delete_=True,
+            type='ClassWeightedCrossEntropyLoss',
+            class_weight=[1.0, 1.0, 1.0, 1.0, 6.0, 3.0])),
     auxiliary_head=[dict(aux_head, in_index=4), dict(aux_head, in_index=5)],
     test_cfg=dict(crop_size=crop_size, stride=crop_size, batch_size=8))
 train_dataloader = dict(
