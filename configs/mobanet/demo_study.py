@@ -1,14 +1,14 @@
-"""The small MoBaNet that the study trains many times on a synthetic city, about 4 minutes a run.
+"""The small MoBaNet that a study trains many times on a synthetic city, minutes a run on one core.
 
 docs/study says how its size and its schedule were chosen. The encoder is frozen and random, so all
-that is learned is learned by the paper's modules. A city has 128 x 128 windows enough in
+that is learned is learned by the paper's modules. A city for it is written by
 `python tools/make_synthetic_isprs.py data/synthetic --size 512 --gsd 0.12 --train 24 --test 14`.
 """
 _base_ = ['./potsdam_dinov2_b.py']
 data_root = 'data/synthetic'
-crop_size = (128, 128)
+crop_size = (64, 64)
 embed_dims = 64
-iterations, warm_up, batch_size = 800, 40, 4
+iterations, warm_up, batch_size = 1600, 80, 8
 aux_head = dict(
     type='FCNHead',
     in_channels=32,
@@ -29,7 +29,7 @@ model = dict(
             _delete_=True,
             type='DINOv2',
             arch=dict(embed_dims=embed_dims, num_layers=4, num_heads=2, feedforward_channels=128),
-            img_size=128,
+            img_size=64,
             patch_size=8,
             layer_scale_init_value=0.0),
         allow_random_encoder=True,
@@ -45,7 +45,7 @@ model = dict(
             type='ClassWeightedCrossEntropyLoss',
             class_weight=[1.0, 1.0, 1.0, 1.0, 6.0, 3.0])),
     auxiliary_head=[dict(aux_head, in_index=4), dict(aux_head, in_index=5)],
-    test_cfg=dict(crop_size=crop_size, stride=crop_size, batch_size=8))
+    test_cfg=dict(crop_size=crop_size, stride=crop_size, batch_size=16))
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=0,
@@ -57,7 +57,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.025, begin=0, end=warm_up, by_epoch=False),
+    dict(type='LinearLR', start_factor=0.0125, begin=0, end=warm_up, by_epoch=False),
     dict(type='CosineAnnealingLR', eta_min=1e-5, begin=warm_up, end=iterations, by_epoch=False)
 ]
 train_cfg = dict(max_epochs=1, val_interval=1)
