@@ -64,11 +64,15 @@ def two_classes(**head):
         ),
         ({'model.decode_head.out_channels': 3}, ['out_channels=3, but its num_classes is 6']),
         (
-            two_classes(out_channels=1, sampler=None),
+            two_classes(out_channels=1, loss_decode=dict(_delete_=True, type=CE)),
             ['out_channels=1, whose softmax is 1', 'loss_decode.use_sigmoid=True'],
         ),
         (
-            two_classes(out_channels=1, loss_decode=[dict(type=CE, use_sigmoid=True)]),
+            two_classes(
+                out_channels=1,
+                loss_decode=[dict(type=CE, use_sigmoid=True)],
+                sampler=dict(type='OHEMPixelSampler', thresh=0.9),
+            ),
             ['model.decode_head.sampler asks', 'set model.decode_head.sampler=None'],
         ),
         (
