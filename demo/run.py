@@ -23,8 +23,8 @@ RUNS = {'RGB + DSM': 'demo', 'RGB alone': 'demo_rgb'}
 METRICS = {
     'OA': 'OA',
     'mF1': 'mF1',
-    'mIoU (5 classes)': 'mIoU',
-    'mIoU (6 classes)': 'mIoU_all',
+    'mIoU of 5': 'mIoU',
+    'mIoU of 6': 'mIoU_all',
     'IoU of cars': 'IoU.car',
 }
 LEAST_MIOU = 80
