@@ -182,11 +182,12 @@ class StudyReport:
         return {part.cell.key: part for part in self.parts if part.data is data}
 
     def _bounds(self, data: Data) -> dict[str, float]:
-        """What networks trained on one modality alone reach, by modality."""
-        found = {}
+        """What the best network that is trained on one modality alone reaches, by modality."""
+        found: dict[str, float] = {}
         for part in self._parts(data).values():
-            if part.cell.modality is not None and part.results:
-                found.setdefault(part.cell.modality, summary(part, part.cell.modality).mean)
+            modality = part.cell.modality
+            if modality is not None and part.results:
+                found[modality] = max(found.get(modality, 0.0), summary(part, modality).mean)
         return found
 
     def _differences(self, data: Data) -> Iterator[Difference]:

@@ -9,7 +9,7 @@ from mobanet_mmseg.experiments.paper import COMPONENTS, ROBUSTNESS
 from mobanet_mmseg.experiments.study import Study
 from mobanet_mmseg.experiments.study_runs import city_tiles, config_of, plan, write_cities
 
-STUDIES = sorted((ROOT / 'configs' / 'studies').glob('*.py'))
+STUDIES = ROOT / 'configs' / 'studies'
 # as a user would write it: 15 lines
 OF_POTSDAM = """
 _base_ = '{base}'
@@ -67,9 +67,25 @@ def test_a_users_study_of_potsdam_makes_its_runs(tmp_path):
     assert other.val_dataloader is None  # the last checkpoint counts
 
 
-@pytest.mark.parametrize('path', STUDIES, ids=lambda path: path.stem)
-def test_our_studies_can_be_planned(path, tmp_path):
-    study = Study.read(path)
+def test_the_study_of_the_schedule_trains_as_long_as_it_says(tmp_path):
+    study = Study.read(STUDIES / 'city_schedule.py')
+    parts = plan(study, tmp_path)
+    assert [part.cell.key for part in parts[:3]] == ['full_800', 'full_1600', 'full_3200']
+    for part, iterations in zip(parts, (800, 1600, 3200) * 3, strict=True):
+        config = config_of(study, part.cell, part.data)
+        assert config.train_dataloader.batch_size * iterations == (
+            config.train_dataloader.sampler.num_samples
+        )
+        assert [each.end for each in config.param_scheduler] == [iterations // 20, iterations]
+    middle, own = parts[1], Config.fromfile(study.config)
+    config = config_of(study, middle.cell, middle.data)
+    assert config.param_scheduler == own.param_scheduler  # that of the network itself
+    assert config.train_dataloader.sampler == own.train_dataloader.sampler
+
+
+@pytest.mark.parametrize('name', ['city', 'potsdam'])
+def test_our_studies_have_the_cells_of_the_paper(name, tmp_path):
+    study = Study.read(STUDIES / f'{name}.py')
     parts = plan(study, tmp_path)
     cells = {part.cell.key: config_of(study, part.cell, part.data).model for part in parts}
     assert [part.cell.paper for part in parts[:4]] == [row for (row,) in COMPONENTS]
