@@ -263,7 +263,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(excluded_classes=())
 test_evaluator = val_evaluator
 model = dict(
-    decode_head=dict(num_classes=5),
+    decode_head=dict(num_classes=5, loss_decode=dict(class_weight=[1.0] * 5)),
     auxiliary_head=[dict(_base_.aux_head, in_index=4, num_classes=5),
                     dict(_base_.aux_head, in_index=5, num_classes=5)],
     test_cfg=dict(crop_size=(64, 64), stride=(48, 48)))
