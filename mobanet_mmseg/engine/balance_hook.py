@@ -39,9 +39,9 @@ class BalanceHook(Hook):
     mean over a training batch of G, the weight of rgb (1/2: both alike); and
     ``balance/grad_norm_rgb`` and ``..._aux``, the norm of the gradients with which the optimizer
     moves the weights of the backbone that belong to one stream alone (of CPIA those named ``_rgb``
-    and ``_aux``, of LoRA each stream's matrices). A stream whose gradients vanish is no longer
-    learned from. Watched in the iterations that the log tells of, in their own forward and backward
-    pass. A model with neither gates nor such weights is passed by in silence.
+    and ``_aux``, of LoRA each stream's matrices). A stream whose norm stays a small part of the
+    other's is hardly learned from. Watched in the iterations that the log tells of, in their own
+    forward and backward pass. A model with neither gates nor such weights is passed by in silence.
 
     Args:
         interval: Iterations from line to line; None is that of the ``LoggerHook``.

@@ -7,6 +7,7 @@ from scenes.prediction import ROTATED, UTM
 from scenes.rasters import write_raster
 
 from mobanet_mmseg.experiments.response_report import find_region
+from mobanet_mmseg.visualization import responses
 
 TOOL = 'analysis_tools/response_maps.py'
 
@@ -21,6 +22,7 @@ def scene(tmp_path_factory):
 
 
 def draw(patch, scene, *options, runs=('one', 'two'), name='green'):
+    patch.setattr(responses, 'DPI', 50)
     rgb, aux = scene['pair']
     for run in runs:
         options = ('--run', run, *scene['model'], *options)
