@@ -16,7 +16,7 @@ from mobanet_mmseg.models.mobanet import STREAMS
 from mobanet_mmseg.models.responses import BRANCHES, ResponseMaps
 from mobanet_mmseg.models.windows import prepare_windows
 from mobanet_mmseg.tiling.sliding_window import Predicted, Rows, slide
-from mobanet_mmseg.tiling.windows import Window, plan_strips
+from mobanet_mmseg.tiling.windows import Window, describe_place, plan_strips
 from mobanet_mmseg.visualization.thumbnails import Thumbnail
 
 
@@ -76,7 +76,8 @@ def respond(
 
     Raises:
         FileNotFoundError: If a raster is missing.
-        ValueError: If the model has no such class or stage, or the rasters do not fit.
+        ValueError: If the model has no such class or stage, the rasters do not fit, or the region
+            has no optical data.
     """
     label = find_class(inferencer.classes.names, name)
     maps = ResponseMaps(inferencer.model, label, stage)
@@ -86,16 +87,14 @@ def respond(
     for done in _slide(inferencer, region, maps.weigh, len(inferencer.classes), images):
         labelled = done.logits[0].argmax(dim=0).cpu().numpy()
         prediction.put(done.window, np.where(done.valid.numpy(), labelled, IGNORE_INDEX)[None])
+    if not maps.branches:
+        raise ValueError(f'{region.rgb} has no optical data in {describe_place(region.window)}.')
     drawn = Thumbnail(height, width, len(BRANCHES))
     labels = Thumbnail(height, width, 1)
     sums = _Sums(label, maps.branches)
     for done in _slide(inferencer, region, maps.respond, len(maps.branches)):
-        responses = done.logits[0].cpu().numpy()
-        valid = done.valid.numpy()
-        every = np.full((len(BRANCHES), *valid.shape), np.nan, np.float32)
-        for branch, response in zip(maps.branches, responses, strict=True):
-            every[BRANCHES.index(branch)] = np.where(valid, response, np.nan)
-        drawn.put(done.window, every)
+        responses, valid = done.logits[0].cpu().numpy(), done.valid.numpy()
+        drawn.put(done.window, _in_order(maps.branches, responses, valid))
         sums.add_all(responses[:, valid])
         if region.truth is not None:
             truth = region.truth(_moved(done.window, region.window))
@@ -110,6 +109,14 @@ def respond(
         images=images.pixels,
         labels=None if region.truth is None else labels.pixels[0].astype(np.int32),
     )
+
+
+def _in_order(branches: Sequence[str], responses: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Put responses in the order of all branches; NaN where there is nothing."""
+    every = np.full((len(BRANCHES), *valid.shape), np.nan, np.float32)
+    for branch, response in zip(branches, responses, strict=True):
+        every[BRANCHES.index(branch)] = np.where(valid, response, np.nan)
+    return every
 
 
 def find_class(names: tuple[str, ...], name: str) -> int:

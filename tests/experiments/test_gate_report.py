@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from mmengine.registry import init_default_scope
 from scenes.commands import run_tool
 from scenes.inferencer import write_tiny_scene
 from scenes.prediction import ROTATED, UTM
@@ -45,6 +46,7 @@ def test_means_by_hand():
 @pytest.fixture(scope='module')
 def scene(tmp_path_factory):
     """A toy MoBaNet whose gates are sigmoid(stage - 1), and labels of two of its three classes."""
+    init_default_scope('mmseg')
     folder = tmp_path_factory.mktemp('gates')
     scene = write_tiny_scene(folder)
     content = torch.load(scene['model'][1], weights_only=True)

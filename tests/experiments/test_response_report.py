@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from mmengine.registry import init_default_scope
 from PIL import Image
 from scenes.commands import run_tool
 from scenes.inferencer import write_tiny_scene
@@ -14,6 +15,7 @@ TOOL = 'analysis_tools/response_maps.py'
 
 @pytest.fixture(scope='module')
 def scene(tmp_path_factory):
+    init_default_scope('mmseg')
     folder = tmp_path_factory.mktemp('responses')
     labels = np.ones((61, 95), np.uint8)
     labels[:30] = 0

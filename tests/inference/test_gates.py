@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmseg.models.utils import resize
 from scenes.inferencer import write_tiny, write_tiny_scene
 from scenes.models import tiny_model
@@ -13,6 +14,7 @@ from mobanet_mmseg.models.gates import GateWatch
 @pytest.fixture(scope='module')
 def scene(tmp_path_factory):
     """A toy MoBaNet whose gates depend on what they see, and 61 x 95 pixels."""
+    init_default_scope('mmseg')
     scene = write_tiny_scene(tmp_path_factory.mktemp('gates'))
     checkpoint = scene['model'][1]
     content = torch.load(checkpoint, weights_only=True)

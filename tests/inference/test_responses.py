@@ -1,16 +1,22 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from scenes.inferencer import write_tiny_scene
+from scenes.prediction import ROTATED, UTM
+from scenes.rasters import write_raster
 
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.responses import Region, find_class, respond
 from mobanet_mmseg.models.responses import ResponseMaps
 from mobanet_mmseg.tiling.windows import Window
 
+EMPTY = dict(nodata=0, crs=UTM, transform=ROTATED)
+
 
 @pytest.fixture(scope='module')
 def scene(tmp_path_factory):
+    init_default_scope('mmseg')
     return write_tiny_scene(tmp_path_factory.mktemp('responses'))
 
 
@@ -59,6 +65,14 @@ def test_a_region_is_that_part_of_the_raster_and_its_response_is_counted_on_the_
         expected = found.maps[index][own].sum() / found.maps[index][labelled].sum()
         assert found.within[branch] == pytest.approx(expected, rel=1e-4)
     assert (asked[0].row, asked[0].col, asked[-1].bottom) == (14, 28, 49)
+
+
+def test_a_region_without_optical_data_is_refused(scene, tmp_path):
+    empty = write_raster(tmp_path / 'rgb.tif', np.zeros((61, 95, 3), np.uint8), **EMPTY)
+    inferencer = MultimodalInferencer(*scene['model'], device='cpu')
+    region = Region(empty, scene['pair'][1], Window(1, 2, 30, 40))
+    with pytest.raises(ValueError, match='has no optical data in rows 1 to 30, columns 2 to 41'):
+        respond(inferencer, region, 'green')
 
 
 def test_a_class_is_found_by_its_name():
