@@ -84,7 +84,7 @@ def report_responses(
         tile: What they look at; a model of the optical image alone leaves the auxiliary one.
         name: Of the class.
         region: First row, first column, height and width, pixels; None is the whole tile.
-        stage: Number of the stage, from 1; None is the last one.
+        stage: Number of the one stage that is looked at, from 1; None adds up all.
         device: ``cpu``, ``cuda:0`` ..., or ``auto``.
         cfg_options: Settings that override the configs.
 

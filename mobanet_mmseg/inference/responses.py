@@ -72,7 +72,7 @@ def respond(
         inferencer: The model; its tiling is that of a prediction.
         region: What is looked at.
         name: Of the class.
-        stage: Number of the stage, from 1; None is the last one.
+        stage: Number of the one stage that is looked at, from 1; None adds up all.
 
     Raises:
         FileNotFoundError: If a raster is missing.

@@ -29,18 +29,19 @@ class Passed(NamedTuple):
 
 
 class ResponseMaps:
-    r"""Grad-CAM of one class, over the maps of one stage of the fused, the rgb and the aux branch.
+    r"""Grad-CAM of one class, over the maps of the fused, the rgb and the aux branch.
 
     The class's score y is the sum of its logits over the pixels that are predicted as it, as for
-    segmentation; each channel of a map is weighed by the mean of the score's gradient over all of
-    the map's pixels, and what speaks for the class remains:
+    segmentation; each channel of a map is weighed by the score's gradient, summed over the map's
+    pixels, the stages of a branch are added up, and what speaks for the class remains:
 
-    .. math:: \alpha_c = \mathrm{mean}_{ij} \frac{\partial y}{\partial A_{c,ij}}, \quad
-        L_{ij} = \mathrm{relu}\Big(\sum_c \alpha_c A_{c,ij}\Big)
+    .. math:: \alpha_{s,c} = \sum_{ij} \frac{\partial y}{\partial A_{s,c,ij}}, \quad
+        L = \mathrm{relu}\Big(\sum_s \sum_c \alpha_{s,c} A_{s,c}\Big)
 
-    Of an image in windows, :meth:`weigh` sums over all of them before :meth:`respond` is asked, so
-    that windows share one set of weights and fit each other; a sum is the mean but for one factor,
-    which the streams' maps have in common.
+    Grad-CAM has the mean in place of the sum, and one stage: sums make maps of several resolutions
+    comparable, and of one stage they are the mean but for a factor. Of an image in windows,
+    :meth:`weigh` sums over all of them before :meth:`respond` is asked, so that windows share one
+    set of weights and fit each other.
 
     Around a :class:`DGFMNeck` the rgb and the aux branch are the two streams' maps before they are
     fused, the fused one is what the neck gives of them. Of another network with two streams of maps
@@ -53,7 +54,8 @@ class ResponseMaps:
     Args:
         model: A segmentor in eval mode.
         label: Index of the class.
-        stage: Number of the stage, from 1; None is the last one that the head uses.
+        stage: Number of the one stage that is looked at, from 1; None adds up all that the head
+            uses.
 
     Raises:
         ValueError: If the segmentor has several heads in a row.
@@ -68,8 +70,7 @@ class ResponseMaps:
         self.model, self.label, self.stage = model, label, stage
         necks = (module for module in model.modules() if isinstance(module, DGFMNeck))
         self.fusing = next(necks, None)
-        self.weights: dict[str, Tensor] = {}  # (C,) sums over windows, by branch
-        self.chosen: dict[str, int] = {}
+        self.weights: dict[str, dict[int, Tensor]] = {}  # (C,) of each stage, by branch
 
     def weigh(self, inputs: Tensor, size: Sequence[int]) -> Tensor:
         """Add what a batch says of the weights.
@@ -94,9 +95,10 @@ class ResponseMaps:
             gradients = torch.autograd.grad(score, wanted, allow_unused=True)
         found = {key: each for key, each in zip(flat, gradients, strict=True) if each is not None}
         for branch, own in maps.items():
-            stage = self._choose(branch, [s for b, s in found if b == branch], len(own))
-            weights = found[branch, stage].double().sum(dim=(0, 2, 3))
-            self.weights[branch] = self.weights.get(branch, 0) + weights
+            for stage in self._choose(branch, [s for b, s in found if b == branch], len(own)):
+                weights = self.weights.setdefault(branch, {})
+                added = found[branch, stage].double().sum(dim=(0, 2, 3))
+                weights[stage] = weights.get(stage, 0) + added
         return logits.detach()
 
     @torch.no_grad()
@@ -111,13 +113,14 @@ class ResponseMaps:
             (B, number of branches, h, w), in the order of :attr:`branches`, at least 0.
         """
         maps, _ = self._forward(inputs)
-        responses = []
+        responses, settings = [], dict(mode='bilinear', align_corners=False)
         for branch, weights in self.weights.items():
-            features = maps[branch][self.chosen[branch]].float()
-            response = torch.einsum('bchw,c->bhw', features, weights.float()).relu()
-            whole = inputs.shape[-2:]
-            response = resize(response[:, None], whole, mode='bilinear', align_corners=False)
-            responses.append(response[..., : size[0], : size[1]])
+            total = 0
+            for stage, weight in weights.items():
+                features = maps[branch][stage].float()
+                response = torch.einsum('bchw,c->bhw', features, weight.float())[:, None]
+                total = total + resize(response, inputs.shape[-2:], **settings)
+            responses.append(total.relu()[..., : size[0], : size[1]])
         return torch.cat(responses, dim=1)
 
     @property
@@ -125,18 +128,17 @@ class ResponseMaps:
         """The branches that the network has."""
         return tuple(self.weights)
 
-    def _choose(self, branch: str, used: Sequence[int], count: int) -> int:
-        """Find the stage of a branch, the same in all batches."""
-        if branch not in self.chosen:
-            stage = used[-1] if self.stage is None and used else (self.stage or 0) - 1
-            if stage not in used:
-                known = ', '.join(str(each + 1) for each in used) or 'none'
-                raise ValueError(
-                    f'Stage {self.stage} of the {count} maps of the {branch} branch is not one '
-                    f'that the head uses: give one of {known}.'
-                )
-            self.chosen[branch] = stage
-        return self.chosen[branch]
+    def _choose(self, branch: str, used: Sequence[int], count: int) -> Sequence[int]:
+        """Choose the stages of a branch among those that the head uses."""
+        if self.stage is None:
+            return used
+        if self.stage - 1 not in used:
+            known = ', '.join(str(each + 1) for each in used) or 'none'
+            raise ValueError(
+                f'Stage {self.stage} of the {count} maps of the {branch} branch is not one that '
+                f'the head uses: give one of {known}.'
+            )
+        return [self.stage - 1]
 
     def _forward(self, inputs: Tensor) -> Passed:
         """Run the encoder without, the rest with the gradients that are asked for."""

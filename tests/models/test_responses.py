@@ -43,7 +43,7 @@ def test_weights_and_maps_by_hand():
     logits = maps.weigh(inputs, (2, 3))
     torch.testing.assert_close(logits[0, 1], 2 * a - b)
     assert maps.branches == ('fused',)
-    torch.testing.assert_close(maps.weights['fused'].float(), torch.tensor([4.0, -2.0]))
+    torch.testing.assert_close(maps.weights['fused'][1].float(), torch.tensor([4.0, -2.0]))
     expected = (4 * a - 2 * b).relu()  # sums: the mean of the gradients but for a factor
     torch.testing.assert_close(maps.respond(inputs, (2, 3))[0, 0], expected)
 
@@ -54,7 +54,7 @@ def test_windows_share_one_set_of_weights_and_padding_does_not_count():
     whole.weigh(inputs, (4, 4))
     parts.weigh(inputs[..., :2], (4, 2))
     parts.weigh(inputs[..., 2:], (4, 2))
-    torch.testing.assert_close(parts.weights['fused'], whole.weights['fused'])
+    torch.testing.assert_close(parts.weights, whole.weights)
     torch.testing.assert_close(
         parts.respond(inputs, (4, 4)), ResponseMaps.respond(whole, inputs, (4, 4))
     )
@@ -64,6 +64,24 @@ def test_a_class_that_is_predicted_nowhere_gets_no_response():
     maps = ResponseMaps(Model([-1.0, -1.0]), label=1)
     maps.weigh(torch.rand(1, 2, 2, 3) + 1, (2, 3))
     assert maps.respond(torch.rand(1, 2, 2, 3), (2, 3)).eq(0).all()
+
+
+def test_the_stages_of_a_branch_are_added_up_before_what_is_below_0_goes():
+    class Both(Head):
+        def predict(self, features, metas, test_cfg):
+            score = features[0].sum(dim=1) / 100 - features[1][:, 1]
+            return torch.stack([torch.zeros_like(score), score], dim=1)
+
+    model = Model([0.0, 0.0])
+    model.decode_head = Both([0.0, 0.0])
+    inputs = torch.tensor([[[[3.0, 0.0]], [[1.0, 2.0]]]])
+    found = {}
+    for stage in (1, 2, None):
+        maps = ResponseMaps(model, label=1, stage=stage)
+        maps.weigh(inputs, (1, 2))
+        found[stage] = maps.respond(inputs, (1, 2))[0, 0, 0].tolist()
+    # only the first pixel is predicted: a + b - b; alpha is 0.01 of 100 times a map, and 0 and -1
+    assert found == {1: [4, 2], 2: [0, 0], None: [3, 0]}
 
 
 def test_a_stage_that_the_head_does_not_use_is_refused():
@@ -80,7 +98,7 @@ def test_the_streams_of_mobanet_respond_as_their_gradients_say(gated):
     config = tiny_model()
     config.neck.gated = gated
     model = MODELS.build(config).eval()
-    maps = ResponseMaps(model, label=0, stage=4)
+    maps = ResponseMaps(model, label=0)
     with torch.no_grad():
         model.decode_head.conv_seg.bias.copy_(torch.tensor([9.0, 0.0, 0.0]))
     inputs = torch.rand(2, 4, 28, 42)
@@ -90,9 +108,10 @@ def test_the_streams_of_mobanet_respond_as_their_gradients_say(gated):
         torch.testing.assert_close(logits, model.encode_decode(inputs, [{}]))
     assert maps.branches == BRANCHES
     torch.testing.assert_close(maps.weights['rgb'], maps.weights['aux'])
-    assert maps.weights['rgb'].abs().sum() > 0
+    assert list(maps.weights['rgb']) == [0, 1, 2, 3]
     responses = maps.respond(inputs, (28, 42))
     assert responses.shape == (2, 3, 28, 42)
+    assert responses.amax() > 0
     assert all(parameter.grad is None for parameter in model.parameters())
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])

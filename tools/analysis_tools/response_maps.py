@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('ROW', 'COL', 'HEIGHT', 'WIDTH'),
         help='part of the tile, pixels (default: all of it)',
     )
-    parser.add_argument('--stage', type=int, help='number of the stage, from 1 (default: the last)')
+    parser.add_argument('--stage', type=int, help='one stage alone, from 1 (default: all)')
     parser.add_argument('--device', default='auto', help='cpu, cuda:0 ... (default: a GPU if any)')
     parser.add_argument(
         '--cfg-options',
