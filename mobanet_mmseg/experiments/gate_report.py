@@ -110,7 +110,8 @@ class GateReport:
     def picture(self) -> np.ndarray:
         """Draw both tables, (h, w, 3) uint8."""
         panels = {TITLES[kind]: self.whole.means(kind) for kind in TITLES}
-        return draw_gate_table(panels, self.rows, 'What the gates take from the auxiliary image')
+        title = 'What the gates take from the auxiliary image; orange: more than half, violet: less'
+        return draw_gate_table(panels, self.rows, title)
 
 
 FILES = ('gates.md', 'gates.csv', 'gates.json', 'gates.png')
