@@ -82,8 +82,9 @@ class StudyReport:
         """What the tables are of, in one line."""
         done = sum(len(part.results) for part in self.parts)
         count = sum(len(part.runs) for part in self.parts)
-        seeds = f'{len(self.study.seeds)} seed{"s" if len(self.study.seeds) > 1 else ""}'
-        runs = f'{count} runs' if done == count else f'PARTIAL: {done} of {count} runs are done'
+        seeds = _many(len(self.study.seeds), 'seed')
+        all_of = _many(count, 'run')
+        runs = all_of if done == count else f'PARTIAL: {done} of {all_of} done'
         return f'{self.study.title}; {seeds}; {runs}'
 
     def write(self, folder: Path) -> list[Path]:
@@ -154,7 +155,8 @@ class StudyReport:
             trained = ', '.join(map(str, _unique(f['training']['iterations'] for f in results)))
             yield (
                 f'A run has {trained} iterations and takes {seconds.text(0)} s, tests included; '
-                f'{len(results)} runs took {seconds.mean * len(results) / 3600:.1f} hours of a run.'
+                f'one after another, the {_many(len(results), "run")} would take '
+                f'{seconds.mean * len(results) / 3600:.1f} h.'
             )
         yield from (
             f'Measured on: {machine}.' for machine in _unique(f['machine'] for f in results)
@@ -289,6 +291,10 @@ def _seconds(result: dict[str, Any]) -> float:
     if training['iterations_timed'] != training['iterations']:
         return math.nan
     return training['seconds_timed'] + sum(result['testing']['seconds'].values())
+
+
+def _many(count: int, what: str) -> str:
+    return f'{count} {what}' if count == 1 else f'{count} {what}s'
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:

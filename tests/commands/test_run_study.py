@@ -80,7 +80,7 @@ def test_a_run_is_trained_and_tested_with_both_modalities_and_with_either(tmp_pa
     result = json.loads((place / 'one/full/seed_1' / RESULT).read_text())
     assert [*result['metrics']] == ['both', 'rgb', 'aux']
     assert result['training']['iterations'] == 2
-    assert read_text(place / 'study.md').startswith('# A study; 1 seed; 1 runs\n')
+    assert read_text(place / 'study.md').startswith('# A study; 1 seed; 1 run\n')
 
 
 @pytest.mark.parametrize(

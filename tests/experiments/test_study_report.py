@@ -138,7 +138,7 @@ def test_a_partial_study_says_so_and_a_failed_run_why(report, tmp_path):
     full.failures[2] = 'The disk is full (log.txt).'
     fresh.write(tmp_path)
     text = (tmp_path / 'study.md').read_text()
-    assert text.startswith('# A study; 2 seeds; PARTIAL: 7 of 10 runs are done\n')
+    assert text.startswith('# A study; 2 seeds; PARTIAL: 7 of 10 runs done\n')
     overview = rows_of(text, 'One: mIoU')
     assert overview[2][2:] == ['-', '-', '-', '-', '-', '0', 'not run']
     assert overview[3][-2:] == ['1', '1 failed']
