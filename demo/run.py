@@ -51,7 +51,8 @@ def run(command: str, name: str = '', threads: int | None = None) -> None:
             if step := STEP.search(line):
                 print(f'  {name}: step {step[1]} of {step[2]}, loss {step[3]}', flush=True)
     if process.returncode:
-        sys.exit(f'{"".join(said)}\n`python {command}` failed: its output is above.')
+        print(''.join(said), file=sys.stderr, flush=True)  # at once: the other run may take minutes
+        sys.exit(f'`python {command}` failed: its output is above.')
 
 
 def train_and_test(label: str) -> dict[str, float]:
