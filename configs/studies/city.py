@@ -1,4 +1,4 @@
-"""The study of docs/study: a small MoBaNet on two synthetic cities, 57 runs.
+"""The study of docs/study: a small MoBaNet on two synthetic cities, 60 runs.
 
 python tools/analysis_tools/run_study.py configs/studies/city.py --jobs 2
 """

@@ -38,11 +38,14 @@ cells = dict(
     anymodality=dict(
         title='whole modalities of half + MCRM',
         options=dict(model=dict(data_preprocessor=dict(mcrm=dict(whole_ratio=0.5))))),
+    quarter=dict(
+        title='whole modalities of a quarter + MCRM',
+        options=dict(model=dict(data_preprocessor=dict(mcrm=dict(whole_ratio=0.25))))),
     # what can be reached by one modality
     rgb=dict(title='trained on rgb alone', modality='rgb', options=dict(model=unmasked)),
     aux=dict(title='trained on aux alone', modality='aux', options=dict(model=unmasked)))
 tables = dict(
     components=['base', 'cpia', 'dgfm', 'full'],  # Table IV, each beside the one above
-    robustness=['full', 'dgfm'],  # Table V, each beside the last
-    masks=['dgfm', 'hard', 'masks', 'full', 'half', 'large', 'whole', 'anymodality'])
+    robustness=['full', 'anymodality', 'dgfm'],  # Table V, each beside the last
+    masks=['dgfm', 'hard', 'masks', 'full', 'half', 'large', 'whole', 'anymodality', 'quarter'])
 del unmasked
