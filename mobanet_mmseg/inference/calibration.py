@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset, shared_files
+from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.datasets.wrappers import build_parts
 from mobanet_mmseg.evaluation.calibration import NUM_BINS, Reliability, fit_temperature
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
@@ -184,7 +186,7 @@ def labelled_tiles(config: Config, split: Literal['val', 'test']) -> list[Tile]:
     """List the tiles of a config's split.
 
     Args:
-        config: With the data loader of the split.
+        config: With the data loader of the split; its ``split`` is followed, and it stays as it is.
         split: Which one.
 
     Returns:
@@ -195,6 +197,8 @@ def labelled_tiles(config: Config, split: Literal['val', 'test']) -> list[Tile]:
         ValueError: If the config has no such split, of this package's datasets, or one of no
             labels.
     """
+    config = deepcopy(config)
+    follow_split(config)
     loader = config.get(f'{split}_dataloader')
     settings, tiles = (loader or {'dataset': {'type': 'none'}})['dataset'], []
     for part, dataset in build_parts(settings, MultimodalSegDataset):

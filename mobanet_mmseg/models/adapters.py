@@ -1,6 +1,6 @@
 """Checkpoints of what was trained alone: leaves frozen encoders out, and puts them back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +70,18 @@ def encoders_of(model: nn.Module) -> dict[str, Encoder]:
     return {
         f'{name}.': module for name, module in model.named_modules() if isinstance(module, Encoder)
     }
+
+
+def weight_files(encoders: Iterable[Encoder], checkpoint: Path) -> list[str]:
+    """Say what encoders may be read from, so that it is not written over.
+
+    Args:
+        encoders: Of a model.
+        checkpoint: Beside which a weight file may lie.
+    """
+    folder = checkpoint.absolute().parent
+    wanted = [str(each.pretrained['checkpoint']) for each in encoders if each.pretrained]
+    return [place for source in wanted for place in places_of(source, folder, fetch=False)]
 
 
 def described(encoders: dict[str, Encoder]) -> dict[str, dict[str, str]]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.once_a_grid import once_a_grid
+from mobanet_mmseg.weights.files import CheckpointError
 
 ARCHS = {
     'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
@@ -131,10 +132,24 @@ class DINOv3(Encoder):
 
         What not every publisher writes is filled in: the periods of the rotations, and biases of 0
         where a file has those of no query and no value.
+
+        Raises:
+            CheckpointError: If the mask is missing that makes the bias of keys 0.
         """
         tensors = super().read_weights(source, prefix)
+        biases = [name for name in tensors if name.endswith('.attn.qkv.bias')]
+        unmasked = [
+            name
+            for name in biases
+            if f'{name}_mask' not in tensors and tensors[name].flatten().tensor_split(3)[1].any()
+        ]
+        if unmasked:
+            raise CheckpointError(
+                f'{source} has a bias of keys in {len(unmasked)} blocks that nothing makes 0 (no '
+                f'{unmasked[0]}_mask): give the whole file, as Meta publishes it.'
+            )
         shapes = {name: value.shape for name, value in self.vit.state_dict().items()}
-        if not any(name.endswith('.attn.qkv.bias') for name in tensors):
+        if not biases:
             biases = (name for name in shapes if name.endswith('.attn.qkv.bias'))
             tensors.update({name: torch.zeros(shapes[name]) for name in biases})
         periods = tensors.get(PERIODS)

@@ -1,5 +1,6 @@
 """LoRA: each stream's own low-rank updates of the frozen encoder's queries and values."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,18 +28,20 @@ class LoRA(BaseModule):
         embed_dims: Channels C of the tokens.
         num_blocks: Blocks that are updated, the first ones.
         rank: Rank r of an update.
-        alpha: Numerator of the scale; ``None`` takes the rank: the scale is 1.
+        alpha: Numerator of the scale, not 0; ``None`` takes the rank: the scale is 1.
 
     Raises:
-        ValueError: If ``rank`` is below 1.
+        ValueError: If ``rank`` is no whole number from 1 on, or ``alpha`` is 0 or not finite.
     """
 
     def __init__(
         self, embed_dims: int, num_blocks: int, rank: int, alpha: float | None = None
     ) -> None:
         super().__init__()
-        if rank < 1:
-            raise ValueError(f'LoRA got rank={rank}; it is at least 1.')
+        if rank < 1 or rank % 1:
+            raise ValueError(f'LoRA got rank={rank}; it is at least 1, a whole number.')
+        if alpha is not None and (alpha == 0 or not math.isfinite(alpha)):
+            raise ValueError(f'LoRA got alpha={alpha}, by which nothing is learned: leave it out.')
         scale = 1.0 if alpha is None else alpha / rank
         self.updates = nn.ModuleList(
             QueryValueUpdate(embed_dims, rank, scale) for _ in range(num_blocks)

@@ -77,3 +77,14 @@ def test_what_cannot_be_merged_is_said_in_a_sentence(trained, monkeypatch):
     with pytest.raises(SystemExit, match=r'adapter.updates.0.down \(2, 2, 2, 16\) for \(2, 2, 3'):
         run_tool(monkeypatch, *arguments, adapter)
     assert not (trained / 'out.pth').exists()
+
+
+def test_the_weight_file_of_the_encoder_is_not_written_over(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    before = (trained / 'vit.pth').read_bytes()
+    refused = r'^error: vit.pth would be written over .*vit.pth, which is read'
+    with pytest.raises(SystemExit, match=refused):
+        run_tool(monkeypatch, TOOL, 'config.py', CHECKPOINT, 'vit.pth', '--stream', 'rgb')
+    with pytest.raises(SystemExit, match=refused):
+        run_tool(monkeypatch, 'misc/merge_checkpoint.py', 'config.py', CHECKPOINT, 'vit.pth')
+    assert (trained / 'vit.pth').read_bytes() == before

@@ -10,6 +10,7 @@ from scenes.training import run, write_training
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset, ISPRSVaihingenDataset
 from mobanet_mmseg.datasets.splits import follow_split
 from mobanet_mmseg.experiments import sides
+from mobanet_mmseg.inference.calibration import labelled_tiles
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 COUNTS = {
@@ -109,6 +110,14 @@ def test_label_maps_are_compared_on_the_tiles_of_the_word():
     config = load('mobanet/vaihingen_dinov2_b', split='ssrs')
     with pytest.raises(FileNotFoundError, match='12 of the 12 rasters of 4 tiles are missing'):
         next(sides.test_datasets(config))
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_a_temperature_is_fitted_and_checked_on_the_tiles_of_the_word(part):
+    config = load('mobanet/vaihingen_dinov2_b', split='ssrs')
+    with pytest.raises(FileNotFoundError, match='12 of the 12 rasters of 4 tiles are missing'):
+        labelled_tiles(config, part)
+    assert 'split' not in config[f'{part}_dataloader'].dataset  # it stays as it is
 
 
 def test_a_training_follows_the_word_of_the_command_and_its_table_names_it(tmp_path, monkeypatch):

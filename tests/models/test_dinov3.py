@@ -128,6 +128,14 @@ def test_a_mask_of_other_than_0_and_1_is_refused(shared, tmp_path):
         load('dinov3_tiny', tmp_path / 'dinov3.pth')
 
 
+def test_a_bias_of_keys_without_its_mask_is_refused(shared, tmp_path):
+    tensors = read(shared('fixtures/dinov3_tiny.pth'))
+    del tensors['blocks.2.attn.qkv.bias_mask']
+    write(tensors, tmp_path / 'dinov3.pth')
+    with pytest.raises(ValueError, match=r'in 1 blocks .* \(no layers\.2\.attn\.qkv\.bias_mask\)'):
+        load('dinov3_tiny', tmp_path / 'dinov3.pth')
+
+
 def test_a_dinov2_is_no_dinov3_and_the_reverse(shared):
     for given, wanted, sentence in (
         ('dinov2_tiny_reg4', dict(type='DINOv3', arch=ARCH), 'a DINOv2 of .* is a DINOv3 of 8'),

@@ -154,6 +154,13 @@ def test_a_stream_that_meets_the_other_before_the_taps_is_not_merged():
         backbone(adapter=None).merged(0)
 
 
-def test_a_rank_below_1_is_refused():
-    with pytest.raises(ValueError, match='rank=0; it is at least 1'):
-        LoRA(16, 4, rank=0)
+@pytest.mark.parametrize('rank', [0, 2.5])
+def test_a_rank_that_is_no_whole_number_from_1_on_is_refused(rank):
+    with pytest.raises(ValueError, match=f'rank={rank}; it is at least 1, a whole number'):
+        LoRA(16, 4, rank=rank)
+
+
+@pytest.mark.parametrize('alpha', [0, float('nan')])
+def test_an_alpha_that_stops_all_learning_is_refused(alpha):
+    with pytest.raises(ValueError, match=f'alpha={alpha}, by which nothing is learned'):
+        LoRA(16, 4, rank=2, alpha=alpha)

@@ -4,6 +4,7 @@ import torch
 from scenes.models import tiny_vit
 from torch import Tensor
 
+from mobanet_mmseg.models.dinov3 import DINOv3
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.frozen_streams import build_encoder
 
@@ -41,10 +42,16 @@ def tiny_dinov3(**overrides) -> dict:
 
 
 def random_encoder(config: dict) -> Encoder:
-    """Encoder in eval mode whose every tensor is random, those that start at 0 or 1 too."""
+    """Encoder in eval mode whose every tensor is random, those that start at 0 or 1 too.
+
+    Only DINOv3's keys have a bias of 0.
+    """
     encoder = build_encoder(config)
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
+    if isinstance(encoder, DINOv3):
+        for layer in encoder.qkv_layers:
+            torch.nn.init.zeros_(layer.bias.data.chunk(3)[1])
     encoder.eval()
     return encoder
 

@@ -21,6 +21,7 @@ from mobanet_mmseg.models.adapters import (
     encoders_of,
     leave_out,
     put_back,
+    weight_files,
 )
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.weights.checkpoints import CheckpointError, read_checkpoint
@@ -53,6 +54,7 @@ def convert(args: argparse.Namespace) -> None:
     encoders = encoders_of(build_without_memory(config))
     if not encoders:
         raise ValueError(f'The model of {args.config} has no frozen encoder: give another config.')
+    check_outputs([args.out], weight_files(encoders.values(), args.checkpoint))
     content = read_checkpoint(args.checkpoint)
     content = content if 'state_dict' in content else {'state_dict': content}
     named = described(encoders)

@@ -13,6 +13,7 @@ from mmengine.config import DictAction
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 from mobanet_mmseg.inference.trained import load_segmentor
+from mobanet_mmseg.models.adapters import weight_files
 from mobanet_mmseg.models.mobanet import STREAMS
 from mobanet_mmseg.models.multimodal_vit import MultimodalViT
 from mobanet_mmseg.writing import check_outputs, whole_file
@@ -49,6 +50,7 @@ def convert(args: argparse.Namespace) -> None:
             f'The backbone of {args.config} is a {type(model.backbone).__name__}; LoRA is merged '
             'into the encoder of a MultimodalViT.'
         )
+    check_outputs([args.out], weight_files([model.backbone.encoder], args.checkpoint))
     tensors = model.backbone.merged(STREAMS.index(args.stream))
     state_dict = {f'backbone.{name}': value for name, value in tensors.items()}
     words = model.backbone.encoder.describe()
