@@ -195,6 +195,9 @@ def _read_config(path: Path) -> Config:
 
 def _replace_data(config: Config, other: Config) -> None:
     """Put the data sets and metrics of a config into another one, whose heads get its classes."""
+    config.pop('split', None)  # of the data that leave
+    if 'split' in other:
+        config.split = other.split
     for split in ('train', 'val', 'test'):
         if config.get(f'{split}_dataloader') and f'{split}_dataloader' in other:
             config[f'{split}_dataloader'].dataset = other[f'{split}_dataloader'].dataset

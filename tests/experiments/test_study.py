@@ -130,6 +130,21 @@ def test_a_data_sets_classes_are_those_of_the_heads(tmp_path):
     assert fresh.train_dataloader.sampler == Config.fromfile(DEMO).train_dataloader.sampler
 
 
+def test_a_data_set_is_of_the_split_that_its_config_names(tmp_path):
+    configs = ROOT / 'configs'
+    (tmp_path / 'ssrs.py').write_text(
+        f"_base_ = ['{configs / '_base_' / 'datasets' / 'isprs_vaihingen.py'}']\nsplit = 'ssrs'\n"
+    )
+    datasets = dict(
+        ssrs=dict(config='ssrs.py'), flair=dict(config=str(configs / '_base_/datasets/flair.py'))
+    )
+    network = configs / 'mobanet' / 'potsdam_dinov2_b.py'
+    study = read(tmp_path, config=str(network), datasets=datasets, options={})
+    cell = study.cells['full']
+    found = [config_of(study, cell, data).get('split') for data in study.datasets.values()]
+    assert found == ['ssrs', None]
+
+
 @pytest.mark.parametrize(
     ('changes', 'sentence'),
     [
