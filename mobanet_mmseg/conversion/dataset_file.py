@@ -37,7 +37,7 @@ crop_size = ({crop_size}, {crop_size})
 
 # what the model and the hooks are told of a sample, besides its pixels
 meta_keys = ('img_path', 'seg_map_path', 'window', 'ori_shape', 'img_shape', 'flip',
-             'flip_direction')
+             'flip_direction', 'split')
 test_pipeline = [
     dict(type='LoadMultimodalRaster'),
     dict(type='LoadRasterAnnotations'),

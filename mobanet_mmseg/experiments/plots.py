@@ -84,6 +84,9 @@ def _draw_panel(axes: Axes, points: Sequence[Point], cost: str) -> None:
     axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ''))
     axes.grid(color='0.9', linewidth=0.6)
     axes.margins(0.12)
+    costs = [point.cost for point in points]
+    if costs and max(costs) < 1.1 * min(costs):  # too near one another for limits of their own
+        axes.set_xlim(min(costs) / 2, max(costs) * 2)
     for kind in dict.fromkeys(point.kind for point in points):
         marker, colour = MARKERS.get(kind, OTHER_MARKER)
         own = [point for point in points if point.kind == kind]

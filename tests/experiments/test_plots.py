@@ -1,6 +1,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from mobanet_mmseg.experiments import plots
 from mobanet_mmseg.experiments.plots import Point, draw_confusions, draw_points
@@ -40,6 +41,15 @@ def test_labels_of_a_crowd_lie_on_nothing_and_within_the_frame(monkeypatch):
     for panel in (boxes[:30], boxes[30:]):
         for (one, *_), (other, *_) in itertools.combinations(panel, 2):
             assert plots._shared(one, other) == 0
+
+
+@pytest.mark.parametrize('costs', [[0.5], [0.03437], [3.0], [6.18, 6.18], [7.0, 7.2]])
+def test_costs_that_do_not_differ_are_drawn(costs):
+    points = [
+        Point(f'network {index}', cost, Summary(3.4 + index, 0.13, 2), 'optical')
+        for index, cost in enumerate(costs)
+    ]
+    assert draw_points({'size (M)': points}, 'mIoU (%)', 'alike').std() > 0
 
 
 def test_nothing_that_has_run_gives_a_picture_that_says_so():
