@@ -1,6 +1,6 @@
 """Use a trained model from Python: images in, labels, probabilities and a GeoTIFF out.
 
-After `make demo`, which trains the model and writes the rasters that are used here:
+After `make demo` or `mobanet demo`, in the same folder, whose model and rasters are used here:
 
     python demo/predict_from_python.py
 
@@ -25,15 +25,14 @@ from mobanet_mmseg import MultimodalInferencer
 from mobanet_mmseg.inference.inferencer import Prediction
 from mobanet_mmseg.visualization.colours import colourise, hillshade, stretch
 
-ROOT = Path(__file__).resolve().parents[1]
-TILES = ROOT / 'data' / 'synthetic'
-RUN = ROOT / 'work_dirs' / 'demo'
+TILES = Path('data/synthetic')
+RUN = Path('work_dirs/demo')
 
 
 def parse_args() -> argparse.Namespace:
     """Read which model and rasters are used; those of the demo by default."""
     parser = argparse.ArgumentParser(description='Predict from Python')
-    parser.add_argument('--config', default=ROOT / 'configs' / 'mobanet' / 'demo.py')
+    parser.add_argument('--config', default='mobanet_mmseg::mobanet/demo.py')
     parser.add_argument('--checkpoint', default=RUN / 'epoch_1.pth')
     parser.add_argument('--rgb', default=TILES / '2_Ortho_RGB' / 'top_potsdam_2_14_RGB.tif')
     parser.add_argument('--aux', default=TILES / '1_DSM' / 'dsm_potsdam_02_14.tif')
@@ -75,7 +74,9 @@ def main() -> None:
     args = parse_args()
     for path in (args.checkpoint, args.rgb, args.aux):
         if not Path(path).is_file():
-            sys.exit(f'{path} does not exist: run `make demo` first, or give files of your own.')
+            sys.exit(
+                f'{path} does not exist: run `mobanet demo` here first, or give files of your own.'
+            )
 
     # 1. Load the model once. The config says which bands it reads and how it slides over an image;
     #    tta='d4', blend='gaussian', stride=(64, 64), modality='rgb', device='cuda:0' override that.

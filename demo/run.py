@@ -1,24 +1,28 @@
 """Train, measure and picture a small MoBaNet on a synthetic city, with the commands users type.
 
-`make demo` runs it. It writes data/synthetic and work_dirs/demo*, and ends with the metrics of the
-model that gets both modalities beside those of the same model and schedule given RGB alone. The
-two are trained side by side, each on half of the cores.
+`mobanet demo` runs it in any folder, `make demo` in the checkout. It writes data/synthetic and
+work_dirs/demo*, and ends with the metrics of the model that gets both modalities beside those of
+the same model and schedule given RGB alone. The two are trained side by side, each on half of the
+cores, which takes some minutes.
 """
 
+import argparse
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path('data/synthetic')
+MOBANET = (sys.executable, '-P', '-m', 'mobanet_cli')  # -P: nothing is imported from the folder
+DATA = 'data/synthetic'  # in the folder, as the config names it
 RUNS = {'RGB + DSM': 'demo', 'RGB alone': 'demo_rgb'}
 METRICS = {
     'OA': 'OA',
@@ -33,14 +37,29 @@ LEAST_GAIN = 20  # points over RGB alone
 STEP = re.compile(r'Epoch\(train\) +\[\d+\]\[ *(\d+)/(\d+)\].* loss: ([0-9.]+)')
 
 
-def run(command: str, name: str = '', threads: int | None = None) -> None:
-    """Run a command in the repository's root; show it, its steps, and all it said if it fails."""
-    print(f'$ python {command}', flush=True)
+def parse_args() -> argparse.Namespace:
+    """Read where the demo is run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'folder',
+        nargs='?',
+        type=Path,
+        default=Path(),
+        help='where data/synthetic and work_dirs/demo* are written; this folder by default',
+    )
+    return parser.parse_args()
+
+
+def run(folder: Path, command: str, name: str = '', threads: int | None = None) -> None:
+    """Run a command of `mobanet` in a folder; show its steps, and all it said if it fails."""
+    print(f'$ mobanet {command}', flush=True)
     environment = os.environ if threads is None else {**os.environ, 'OMP_NUM_THREADS': str(threads)}
     said = []
     with subprocess.Popen(
-        [sys.executable, *command.split()],
-        cwd=ROOT,
+        [*MOBANET, *shlex.split(command)],
+        cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -52,21 +71,19 @@ def run(command: str, name: str = '', threads: int | None = None) -> None:
                 print(f'  {name}: step {step[1]} of {step[2]}, loss {step[3]}', flush=True)
     if process.returncode:
         print(''.join(said), file=sys.stderr, flush=True)  # at once: the other run may take minutes
-        sys.exit(f'`python {command}` failed: its output is above.')
+        sys.exit(f'`mobanet {command}` failed: its output is above.')
 
 
-def train_and_test(label: str) -> dict[str, float]:
+def train_and_test(folder: Path, label: str) -> dict[str, float]:
     """Train a demo config and measure it on the test tiles."""
     name, threads = RUNS[label], max(1, len(os.sched_getaffinity(0)) // len(RUNS))
-    config, work_dir = f'configs/mobanet/{name}.py', f'work_dirs/{name}'
-    run(
-        f'tools/train.py {config} --work-dir {work_dir} --cfg-options train_cfg.val_begin=2',
-        label,
-        threads,
-    )
-    run(f'tools/test.py {config} {work_dir}/epoch_1.pth --work-dir {work_dir}/test', label, threads)
-    newest = max((ROOT / work_dir / 'test').glob('*/*.json'), key=lambda p: p.stat().st_mtime)
-    return json.loads(newest.read_text())
+    config, work_dir = f'mobanet_mmseg::mobanet/{name}.py', f'work_dirs/{name}'
+    test = f'test {config} {work_dir}/epoch_1.pth --work-dir {work_dir}/test'
+    train = f'train {config} --work-dir {work_dir} --cfg-options train_cfg.val_begin=2'
+    for command in (train, test):
+        run(folder, command, label, threads)
+    results = (folder / work_dir / 'test').glob('*/*.json')
+    return json.loads(max(results, key=lambda path: path.stat().st_mtime).read_text())
 
 
 def show(metrics: dict[str, dict[str, float]]) -> None:
@@ -89,19 +106,30 @@ def show(metrics: dict[str, dict[str, float]]) -> None:
 
 def main() -> None:
     """Run the demo; exit with an error if the model did not learn from both modalities."""
+    folder = parse_args().folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f'error: {error}')
     begin = time.monotonic()
-    run(f'tools/make_synthetic_isprs.py {DATA} --size 1024 --gsd 0.1 --train 8 --test 2')
+    run(folder, f'make-synthetic-isprs {DATA} --size 1024 --gsd 0.1 --train 8 --test 2')
     with ThreadPoolExecutor(len(RUNS)) as pool:
-        metrics = dict(zip(RUNS, pool.map(train_and_test, RUNS), strict=True))
+        found = pool.map(partial(train_and_test, folder), RUNS)
+        metrics = dict(zip(RUNS, found, strict=True))
     run(
-        'tools/predict.py configs/mobanet/demo.py work_dirs/demo/epoch_1.pth '
+        folder,
+        'predict mobanet_mmseg::mobanet/demo.py work_dirs/demo/epoch_1.pth '
         f'--rgb {DATA}/2_Ortho_RGB/top_potsdam_2_13_RGB.tif '
         f'--aux {DATA}/1_DSM/dsm_potsdam_02_13.tif '
         f'--label {DATA}/5_Labels_all/top_potsdam_2_13_label.tif '
-        '--out work_dirs/demo/prediction.tif --picture work_dirs/demo/prediction.png'
+        '--out work_dirs/demo/prediction.tif --picture work_dirs/demo/prediction.png',
     )
     print(f'Took {time.monotonic() - begin:.0f} s.')
-    print('Label map: work_dirs/demo/prediction.tif\nPicture:   work_dirs/demo/prediction.png')
+    for what, name in (('Label map: ', 'prediction.tif'), ('Picture:   ', 'prediction.png')):
+        print(what + str(folder / 'work_dirs' / 'demo' / name))
+    print(
+        f'The same from Python, run in that folder: {Path(__file__).parent}/predict_from_python.py'
+    )
     show(metrics)
 
 

@@ -1,7 +1,16 @@
+import json
+import re
 import runpy
+import sys
+from collections import Counter
+from pathlib import Path
 
 import pytest
+from scenes.commands import run
 from scenes.paths import ROOT
+
+from mobanet_cli.commands import find_tools
+from mobanet_mmseg.configs import find_config
 
 DEMO = runpy.run_path(str(ROOT / 'demo' / 'run.py'))
 LINE = (
@@ -10,20 +19,78 @@ LINE = (
 )
 
 
-def test_a_command_of_the_demo_shows_its_steps_alone(tmp_path, capfd):
-    script = tmp_path / 'train.py'
-    script.write_text(f'import os\nprint("much\\n{LINE}\\nmore", os.environ["OMP_NUM_THREADS"])')
-    DEMO['run'](str(script), 'RGB alone', threads=3)
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Lets a script stand for the command `mobanet`."""
+
+    def stand(text: str) -> None:
+        script = tmp_path / 'mobanet.py'
+        script.write_text(text)
+        monkeypatch.setitem(DEMO['run'].__globals__, 'MOBANET', (sys.executable, str(script)))
+
+    return stand
+
+
+def test_a_command_of_the_demo_shows_its_steps_alone(stand_in, tmp_path, capfd):
+    stand_in(f'import os\nprint("much\\n{LINE}\\nmore", os.environ["OMP_NUM_THREADS"])')
+    DEMO['run'](tmp_path, 'train x.py', 'RGB alone', threads=3)
     shown = capfd.readouterr().out.splitlines()
-    assert shown == [f'$ python {script}', '  RGB alone: step 80 of 400, loss 0.8431']
+    assert shown == ['$ mobanet train x.py', '  RGB alone: step 80 of 400, loss 0.8431']
 
 
-def test_a_command_of_the_demo_that_fails_shows_all_it_said(tmp_path, capfd):
-    script = tmp_path / 'train.py'
-    script.write_text('print("before")\nraise SystemExit("no such tile")')
-    with pytest.raises(SystemExit, match=r'train\.py` failed: its output is above'):
-        DEMO['run'](str(script))
+def test_a_command_of_the_demo_that_fails_shows_all_it_said(stand_in, tmp_path, capfd):
+    stand_in('print("before")\nraise SystemExit("no such tile")')
+    with pytest.raises(SystemExit, match=r'`mobanet train x\.py` failed: its output is above'):
+        DEMO['run'](tmp_path, 'train x.py')
     assert 'before\nno such tile' in capfd.readouterr().err
+
+
+RECORD = """
+import json, pathlib, sys
+name, words = sys.argv[1], sys.argv[2:]
+with open('asked.jsonl', 'a') as file:
+    file.write(json.dumps(sys.argv[1:]) + chr(10))
+if name == 'test':
+    result = pathlib.Path(words[words.index('--work-dir') + 1], '20261126', 'result.json')
+    result.parent.mkdir(parents=True)
+    value = 50 if '_rgb' in words[0] else 90
+    keys = ('OA', 'mF1', 'mIoU', 'mIoU_all', 'IoU.car')
+    result.write_text(json.dumps(dict.fromkeys(keys, value)))
+"""
+
+
+def test_the_demo_runs_commands_in_a_folder_that_it_makes(stand_in, tmp_path, monkeypatch, capfd):
+    stand_in(RECORD)
+    monkeypatch.setattr(sys, 'argv', ['mobanet demo', str(tmp_path / 'a b')])
+    DEMO['main']()
+    asked = [json.loads(line) for line in (tmp_path / 'a b' / 'asked.jsonl').open()]
+    assert Counter(words[0] for words in asked) == Counter(
+        {'make-synthetic-isprs': 1, 'train': 2, 'test': 2, 'predict': 1}
+    )
+    for words in asked:
+        assert words[0] in find_tools()
+        if words[0] != 'make-synthetic-isprs':
+            assert find_config(words[1]).is_file()
+    shown = capfd.readouterr().out
+    assert f'{tmp_path}/a b/work_dirs/demo/prediction.tif' in shown
+    assert 'brings 40.0 points' in shown
+    script = re.search(r'Python, run in that folder: (.*)', shown)[1]
+    assert Path(script).samefile(ROOT / 'demo' / 'predict_from_python.py')
+
+
+def test_a_folder_that_the_demo_cannot_make_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setattr(sys, 'argv', ['mobanet demo', str(tmp_path / 'file' / 'x')])
+    with pytest.raises(SystemExit, match='error: .*file'):
+        DEMO['main']()
+
+
+@pytest.mark.parametrize('python', [('-m', 'mobanet_cli', 'demo'), (ROOT / 'demo' / 'run.py',)])
+def test_the_demo_says_what_it_does_before_it_does_it(python, tmp_path):
+    shown = run(*python, '--help', cwd=tmp_path)
+    assert 'usage:' in shown and '[folder]' in shown
+    assert 'data/synthetic' in shown and 'minutes' in shown
+    assert not any(tmp_path.iterdir())
 
 
 def metrics(both=90.0, car=60.0, alone=50.0):

@@ -51,5 +51,5 @@ def test_script_takes_heights_of_another_grid(scene, monkeypatch, capsys):
 
 def test_script_without_the_demo_s_files_says_what_to_do(scene, monkeypatch):
     scene['checkpoint'].unlink()
-    with pytest.raises(SystemExit, match=r'model\.pth does not exist: run `make demo` first'):
+    with pytest.raises(SystemExit, match=r'model\.pth does not exist: run `mobanet demo` here'):
         run_script(monkeypatch, scene)
