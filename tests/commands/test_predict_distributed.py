@@ -14,6 +14,8 @@ from scenes.distributed import EVERY_MAP, files_of, hidden_in, inferencer_of, wr
 from scenes.paths import ROOT
 from scenes.processes import in_ranks
 
+from mobanet_mmseg.inference import prediction_run
+
 DRIVER = f"""
 import os, runpy, signal, sys
 sys.path.insert(0, {str(ROOT / 'tests')!r})
@@ -64,8 +66,8 @@ def in_threads(noise, threads, monkeypatch, capsys):
     def predict(count, *options):
         tool = runpy.run_path(str(ROOT / 'tools' / 'predict.py'), run_name='predict')['main']
         many = threads(count)
-        monkeypatch.setitem(tool.__globals__, 'get_world_size', lambda: count)
-        monkeypatch.setitem(tool.__globals__, 'is_main_process', lambda: many.rank() == 0)
+        monkeypatch.setattr(prediction_run, 'get_world_size', lambda: count)
+        monkeypatch.setattr(prediction_run, 'is_main_process', lambda: many.rank() == 0)
         monkeypatch.setenv('LOCAL_RANK', '0')
         argv = ['predict.py', noise['config'], noise['checkpoint'], *options, '--device', 'cpu']
         argv += ['--cfg-options', 'model.type=SmoothedChannel']
