@@ -1,13 +1,17 @@
 """Writes whole or not at all: what stands under a name is complete."""
 
 import codecs
+import csv
 import glob
+import io
 import itertools
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 NO_DISK = re.compile(r'/vsi\w+/|[A-Za-z][\w+.-]+:/')  # GDAL's archives, addresses
 
@@ -117,6 +121,27 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with whole_file(path) as part:
         part.write_text(text, encoding='utf-8')
+
+
+def to_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Write records with one column a key, empty where there is no number.
+
+    Args:
+        records: Values by column; the columns are those of all records, in the order of the first
+            one that has them.
+    """
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator='\n')
+    writer.writeheader()
+    for record in records:
+        known = {key: value for key, value in record.items() if not _is_nan(value)}
+        writer.writerow({key: known.get(key, '') for key in columns})
+    return text.getvalue()
+
+
+def _is_nan(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def decode(content: bytes) -> str:

@@ -17,7 +17,7 @@ FLOORS = (
     {'downloads', 'folders'},
     {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
-    {'datasets', 'evaluation', 'visualization'},
+    {'datasets', 'evaluation', 'visualization', 'vectors'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},
     {'experiments'},
 )

@@ -5,20 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
-from rasterio.errors import RasterioError
-from rasterio.features import bounds as geometry_bounds
 from rasterio.features import rasterize
-from rasterio.transform import Affine
-from rasterio.warp import transform_geom
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.conversion.labels import LabelCodes, refuse_unknown
-from mobanet_mmseg.conversion.vector_files import LONGITUDE_LATITUDE, Feature, read_features
 from mobanet_mmseg.rasters.files import RasterInfo
-from mobanet_mmseg.rasters.grids import apply, check_crs, check_overlap, extent
 from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.vectors.files import Feature, read_features
+from mobanet_mmseg.vectors.placing import PlacedPolygons
 
 
 class PolygonLabels:
@@ -46,25 +40,12 @@ class PolygonLabels:
         if attribute is not None:
             _check_attribute(path, features, attribute)
         geometries = [geometry for geometry, _ in features]
-        boxes = np.array([geometry_bounds(geometry) for geometry in geometries])
-        bounds = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
-        if crs == LONGITUDE_LATITUDE and max(map(abs, bounds)) > 360:
-            raise ValueError(
-                f'{path} has coordinates up to {max(map(abs, bounds)):.0f}, but GeoJSON is in '
-                'degrees of longitude and latitude: export it in EPSG:4326.'
-            )
-        covered = extent(path, crs, bounds)
-        check_crs(covered, grid)
-        check_overlap(covered, grid)
-        if crs is not None and crs != grid.crs:
-            geometries = _transformed(path, crs, grid, geometries)
+        self._polygons = PlacedPolygons(path, geometries, crs, grid)
         self.path, self.codes, self._grid = path, codes, grid
-        self._geometries = geometries
         if attribute is None:
             self._values = [next(iter(codes.lookup))] * len(features)
         else:
             self._values = [_text(properties.get(attribute)) for _, properties in features]
-        self._boxes = np.array([_pixel_box(geometry, ~grid.transform) for geometry in geometries])
 
     def read(self, window: Window) -> np.ndarray:
         """Draw (h, w) uint8 class indices, 255 where there is no label.
@@ -72,12 +53,9 @@ class PolygonLabels:
         Args:
             window: Window of the optical grid.
         """
-        left, top, right, bottom = self._boxes.T
-        across = (left < window.right) & (right > window.col)
-        near = across & (top < window.bottom) & (bottom > window.row)
         shapes = [
-            (self._geometries[i], self.codes.lookup.get(self._values[i], IGNORE_INDEX))
-            for i in np.flatnonzero(near)
+            (self._polygons.geometries[i], self.codes.lookup.get(self._values[i], IGNORE_INDEX))
+            for i in self._polygons.near(window)
         ]
         if not shapes:
             return np.full((window.height, window.width), self.codes.background, np.uint8)
@@ -107,28 +85,6 @@ def _check_attribute(path: str, features: Sequence[Feature], attribute: str) -> 
             f'{path} has no attribute {attribute!r}; it has {known}: give one of these as '
             '--attribute, or --burn NAME to make all polygons one class.'
         )
-
-
-def _transformed(path: str, crs: CRS, grid: RasterInfo, geometries: list[dict]) -> list[dict]:
-    try:
-        moved = transform_geom(crs, grid.crs, geometries)
-        if np.isfinite([geometry_bounds(geometry) for geometry in moved]).all():
-            return moved
-        found = 'coordinates without an end'
-    except (CPLE_BaseError, RasterioError, ValueError) as error:
-        found = str(error)
-    raise ValueError(
-        f'{path} lies where its coordinates have none in the CRS of {grid.path} ({found}): give '
-        'the right file, or export it in that CRS.'
-    )
-
-
-def _pixel_box(geometry: dict[str, Any], to_pixels: Affine) -> tuple[float, ...]:
-    """Left, top, right and bottom of a geometry, pixels; of its bounds where the grid is turned."""
-    left, bottom, right, top = geometry_bounds(geometry)
-    corners = [apply(to_pixels, x, y) for x in (left, right) for y in (bottom, top)]
-    cols, rows = zip(*corners, strict=True)
-    return min(cols), min(rows), max(cols), max(rows)
 
 
 def _text(value: Any) -> str:

@@ -25,13 +25,13 @@ from mobanet_mmseg.conversion.dataset_file import dataset_file
 from mobanet_mmseg.conversion.labels import LabelCodes, RasterLabels
 from mobanet_mmseg.conversion.polygons import PolygonLabels
 from mobanet_mmseg.conversion.report import Report
-from mobanet_mmseg.conversion.vector_files import is_vector
 from mobanet_mmseg.folders import whole_folder
 from mobanet_mmseg.rasters.files import RasterInfo, read_info
 from mobanet_mmseg.rasters.grids import why_unplaced
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.rasters.warping import warped_values
 from mobanet_mmseg.rasters.windows import check_bands
+from mobanet_mmseg.vectors.files import is_vector
 from mobanet_mmseg.writing import check_outputs, write_text
 
 TOOL = 'raster_pair.py'

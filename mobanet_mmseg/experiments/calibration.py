@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mobanet_mmseg.evaluation.calibration import Reliability
-from mobanet_mmseg.experiments.tables import Table, to_csv
+from mobanet_mmseg.experiments.tables import Table
 from mobanet_mmseg.inference.calibration import Calibration
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import to_csv, write_text
 
 FILES = ('calibration.md', 'calibration.csv', 'calibration.json', 'reliability.png')
 DPI = 110

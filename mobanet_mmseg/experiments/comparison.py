@@ -18,9 +18,9 @@ from mobanet_mmseg.experiments.statistics import (
     Interval,
     paired_bootstrap,
 )
-from mobanet_mmseg.experiments.tables import Table, to_csv
+from mobanet_mmseg.experiments.tables import Table
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import to_csv, write_text
 
 FILES = ('report.md', 'scores.csv', 'report.json', 'confusion.png')
 

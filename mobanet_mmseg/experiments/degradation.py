@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mobanet_mmseg.engine.degradation import Metrics
-from mobanet_mmseg.experiments.tables import Table, to_csv
+from mobanet_mmseg.experiments.tables import Table
 from mobanet_mmseg.models.degradation import MODALITIES, UNDEGRADED, UNITS, Degradation
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import read_text, write_text
+from mobanet_mmseg.writing import read_text, to_csv, write_text
 
 LEVELS = {
     'mask': (0.25, 0.5, 0.75, 1.0),

@@ -12,7 +12,7 @@ import numpy as np
 
 from mobanet_mmseg.classes import IGNORE_INDEX
 from mobanet_mmseg.evaluation.gate_sums import GateSums
-from mobanet_mmseg.experiments.tables import Table, to_csv
+from mobanet_mmseg.experiments.tables import Table
 from mobanet_mmseg.experiments.tiles import TilePaths, check_places
 from mobanet_mmseg.inference.gates import GateRows, find_gates, gate_rows
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
@@ -23,7 +23,7 @@ from mobanet_mmseg.tiling.windows import Window
 from mobanet_mmseg.visualization.gates import draw_gate_table, render_gates
 from mobanet_mmseg.visualization.pictures import save_picture
 from mobanet_mmseg.visualization.thumbnails import Thumbnail
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import to_csv, write_text
 
 FULL_BYTE = 254  # the byte of a weight of 1
 TITLES = {

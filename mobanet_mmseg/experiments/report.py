@@ -12,9 +12,9 @@ from mobanet_mmseg.experiments.paper import COLUMNS, COST_HEADER, COSTS, SCORES
 from mobanet_mmseg.experiments.plots import Point, draw_points
 from mobanet_mmseg.experiments.protocols import DATA, Protocol
 from mobanet_mmseg.experiments.rows import Row
-from mobanet_mmseg.experiments.tables import NOT_MEASURED, Table, gather, to_csv
+from mobanet_mmseg.experiments.tables import NOT_MEASURED, Table, gather
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import to_csv, write_text
 
 MEANS = ('OA', 'mF1', 'mIoU', 'mIoU_all')
 PAPERS_MEANS = ('OA', 'mF1', 'mIoU')

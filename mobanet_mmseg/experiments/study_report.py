@@ -19,9 +19,9 @@ from mobanet_mmseg.experiments.study_tables import (
     summary,
     trainable,
 )
-from mobanet_mmseg.experiments.tables import Table, to_csv
+from mobanet_mmseg.experiments.tables import Table
 from mobanet_mmseg.visualization.pictures import save_picture
-from mobanet_mmseg.writing import write_text
+from mobanet_mmseg.writing import to_csv, write_text
 
 FILES = ('study.md', 'scores.csv', 'differences.csv', 'runs.csv', 'study.png')
 MEANS = ('OA', 'mF1', 'mIoU', 'mIoU_all')

@@ -1,9 +1,6 @@
-"""Tables of text and of numbers, for Markdown and for CSV."""
+"""Tables of text and of numbers."""
 
-import csv
-import io
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,23 +30,6 @@ class Table:
         return f'## {self.title}\n\n' + ''.join(f'| {line} |\n' for line in cells)
 
 
-def to_csv(records: Sequence[dict[str, Any]]) -> str:
-    """Write records with one column a key, empty where there is no number.
-
-    Args:
-        records: Values by column; the columns are those of all records, in the order of the first
-            one that has them.
-    """
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator='\n')
-    writer.writeheader()
-    for record in records:
-        known = {key: value for key, value in record.items() if not _is_nan(value)}
-        writer.writerow({key: known.get(key, '') for key in columns})
-    return text.getvalue()
-
-
 def gather(results: Iterable[dict[str, Any]], *path: str) -> Summary:
     """Summarise one number of several runs.
 
@@ -64,7 +44,3 @@ def gather(results: Iterable[dict[str, Any]], *path: str) -> Summary:
             value = value.get(key) if isinstance(value, dict) else None
         values.append(value)
     return Summary.of(values)
-
-
-def _is_nan(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -12,9 +12,9 @@ from scenes.rasters import write_raster
 
 from mobanet_mmseg.conversion.labels import one_class, parse_codes
 from mobanet_mmseg.conversion.polygons import PolygonLabels
-from mobanet_mmseg.conversion.vector_files import is_vector, read_features
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.tiling.windows import Window
+from mobanet_mmseg.vectors.files import is_vector, read_features
 
 WHOLE = Window(0, 0, *SHAPE)
 
@@ -95,25 +95,28 @@ def test_no_address_that_a_file_names_is_asked(tmp_path):
     assert not asked
 
 
+def copied(path, out, layer=None):
+    """Copy the polygons of a GeoJSON into another format, or into one more layer of a file."""
+    raw = pytest.importorskip('pyogrio.raw', reason='the extra "vector" is not installed')
+    meta, _, shapes, columns = raw.read(path)
+    fields = dict(fields=meta['fields'], geometry_type='Polygon', crs='EPSG:32633')
+    raw.write(out, shapes, columns, layer=layer, append=out.exists(), **fields)
+    return out
+
+
 def test_a_geopackage_gives_what_its_geojson_gives(tmp_path):
-    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
     path = write_polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='a')))
-    package = str(tmp_path / 'label.gpkg')
-    with (
-        fiona.open(path) as source,
-        fiona.open(package, 'w', driver='GPKG', schema=source.schema, crs='EPSG:32633') as copy,
-    ):
-        copy.writerecords(source)
+    package = str(copied(path, tmp_path / 'label.gpkg'))
     drawn = [polygons(tmp_path, p, background='x').read(WHOLE) for p in (path, package)]
     np.testing.assert_array_equal(*drawn)
     assert {*np.unique(drawn)} == {0, 1}
 
 
-def test_without_fiona_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'fiona', None)
+def test_without_pyogrio_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pyogrio', None)
     (tmp_path / 'label.gpkg').write_bytes(b'SQLite format 3\0')
     said = refused(tmp_path, str(tmp_path / 'label.gpkg'))
-    assert 'fiona, which is not installed: pip install "mobanet' in said
+    assert 'pyogrio and shapely, which are not installed: pip install "mobanet' in said
 
 
 def test_polygons_that_cannot_be_used_are_refused(tmp_path):
@@ -209,21 +212,14 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path, code):
     ],
 )
 def test_no_text_that_stands_for_a_vector_file_is_asked(tmp_path, name, text):
-    pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    pytest.importorskip('pyogrio', reason='the extra "vector" is not installed')
     (tmp_path / name).write_text(text.format('http://127.0.0.1:9'))
     with pytest.raises(ValueError, match=r'is no \w+ file, by how it begins'):
         read_features(str(tmp_path / name))
 
 
 def shapefile(tmp_path, path):
-    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
-    with (
-        fiona.open(path) as source,
-        fiona.open(
-            tmp_path / 'a.shp', 'w', driver='ESRI Shapefile', schema=source.schema, crs='EPSG:32633'
-        ) as copy,
-    ):
-        copy.writerecords(source)
+    copied(path, tmp_path / 'a.shp')
     return [tmp_path / f'a.{end}' for end in ('shp', 'shx', 'dbf', 'prj')]
 
 
@@ -245,20 +241,13 @@ def test_a_zipped_shapefile_is_read_where_it_lies(tmp_path):
 
 
 def test_a_geopackage_with_a_saved_style_has_one_layer(tmp_path):
-    fiona = pytest.importorskip('fiona', reason='the extra "vector" is not installed')
+    pyogrio = pytest.importorskip('pyogrio', reason='the extra "vector" is not installed')
     path = write_polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='a')))
-    package = tmp_path / 'a.gpkg'
-    with fiona.open(path) as source:
-        schema, records = source.schema, list(source)
-    place = dict(driver='GPKG', crs='EPSG:32633')
-    with fiona.open(package, 'w', layer='roofs', schema=schema, **place) as layer:
-        layer.writerecords(records)
-    style = {'geometry': 'None', 'properties': {'styleQML': 'str'}}
-    with fiona.open(package, 'w', layer='layer_styles', schema=style, **place) as table:
-        table.write({'type': 'Feature', 'geometry': None, 'properties': {'styleQML': '<qgis/>'}})
-    assert len(fiona.listlayers(package)) == 2 and len(read_features(str(package))[0]) == 1
-    with fiona.open(package, 'w', layer='trees', schema=schema, **place) as layer:
-        layer.writerecords(records)
+    package = copied(path, tmp_path / 'a.gpkg', 'roofs')
+    style = dict(fields=['styleQML'], layer='layer_styles', geometry_type=None, append=True)
+    pyogrio.raw.write(package, None, [np.array(['<qgis/>'], object)], **style)
+    assert len(pyogrio.list_layers(package)) == 2 and len(read_features(str(package))[0]) == 1
+    copied(path, package, 'trees')
     with pytest.raises(ValueError, match=r"has the layers \['roofs', 'trees'\] where one"):
         read_features(str(package))
 

@@ -1,6 +1,7 @@
-"""Reads polygons and their attributes from vector files; what these name is never fetched."""
+"""Reads polygons and their attributes from files; what these name is never fetched."""
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ BEGINNINGS = {
 BEGINNING = 4096  # bytes
 ADDRESSES = re.compile(rb'<(?:OGR|GDAL|WFS|WMS|WCS)')  # of GDAL's texts that stand for other data
 SUFFIXES = (*GEOJSON, *BEGINNINGS)
+FETCH_NOTHING = {'GML_DOWNLOAD_SCHEMA': 'NO', 'GML_SKIP_RESOLVE_ELEMS': 'ALL'}  # of GDAL
 AREAS = {'Polygon': 1, 'MultiPolygon': 2}  # lists around a ring
 LONGITUDE_LATITUDE = CRS.from_epsg(4326)
 # 'EPSG:25832', 'urn:ogc:def:crs:OGC:1.3:CRS84': of any other text GDAL might open a file or fetch
@@ -51,7 +53,8 @@ def is_vector(path: str) -> bool:
 def read_features(path: str) -> tuple[list[Feature], CRS | None]:
     """Read the polygons of a vector file; features without a geometry are left out.
 
-    GeoJSON is read as it is; other formats need fiona, the extra ``vector``.
+    GeoJSON is read as it is; other formats need pyogrio and shapely, the extra
+    ``vector``.
 
     Args:
         path: The file, or a zip that holds it.
@@ -75,7 +78,7 @@ def read_features(path: str) -> tuple[list[Feature], CRS | None]:
     geojson = Path(name).suffix.lower() in GEOJSON
     try:
         content = _read_bytes(name, -1 if geojson else BEGINNING)
-        features, crs = _read_geojson(content) if geojson else _read_with_fiona(name, content)
+        features, crs = _read_geojson(content) if geojson else _read_with_pyogrio(name, content)
         known = [(geometry, properties) for geometry, properties in features if _is_there(geometry)]
         _check_polygons([geometry for geometry, _ in known])
         return [(geometry, dict(properties or {})) for geometry, properties in known], crs
@@ -127,42 +130,43 @@ def _named_crs(name: str) -> CRS:
     return CRS.from_user_input(f'{named["authority"]}:{named["code"]}')
 
 
-def _read_with_fiona(name: str, content: bytes) -> tuple[list[tuple], CRS | None]:
+def _read_with_pyogrio(name: str, content: bytes) -> tuple[list[tuple], CRS | None]:
     try:
-        import fiona
-        from fiona._err import CPLE_BaseError
+        import pyogrio
+        import shapely
     except ImportError:
         raise _VectorError(
-            'is read by fiona, which is not installed: pip install "mobanet_mmseg[vector]", or '
-            'export the file as GeoJSON.'
+            'is read by pyogrio and shapely, which are not installed: pip install '
+            '"mobanet_mmseg[vector]", or export the file as GeoJSON.'
         ) from None
     suffix = Path(name).suffix.lower()
     start = content.removeprefix(b'\xef\xbb\xbf').lstrip(b' \t\r\n')
     if not start.startswith(BEGINNINGS[suffix]) or ADDRESSES.search(start):
         raise _VectorError(f'is no {suffix[1:]} file, by how it begins: give the right file.')
+    pyogrio.set_gdal_config_options(FETCH_NOTHING)
     try:
-        with fiona.Env(GML_DOWNLOAD_SCHEMA='NO', GML_SKIP_RESOLVE_ELEMS='ALL'):
-            # a GeoPackage has tables without a place beside its layers: styles, projects
-            layers = [layer for layer in fiona.listlayers(name) if _has_geometry(name, layer)]
-            if len(layers) != 1:
-                raise ValueError(f'it has the layers {layers} where one is expected')
-            with fiona.open(name, layer=layers[0]) as collection:
-                crs = CRS.from_wkt(collection.crs_wkt) if collection.crs_wkt else None
-                return [
-                    (feature.geometry and feature.geometry.__geo_interface__, feature.properties)
-                    for feature in collection
-                ], crs
-    except (fiona.errors.FionaError, CPLE_BaseError, CRSError, ValueError) as error:
+        # a GeoPackage has tables without a place beside its layers: styles, projects
+        layers = [str(layer) for layer, kind in pyogrio.list_layers(name) if kind is not None]
+        if len(layers) != 1:
+            raise ValueError(f'it has the layers {layers} where one is expected')
+        meta, _, shapes, columns = pyogrio.raw.read(name, layer=layers[0], force_2d=True)
+        geometries = [
+            shape and shape.__geo_interface__ for shape in shapely.from_wkb(shapes).tolist()
+        ]
+        values = [map(_known, column.tolist()) for column in columns]
+        rows = zip(*values, strict=True) if values else ((),) * len(geometries)
+        properties = [dict(zip(meta['fields'].tolist(), row, strict=True)) for row in rows]
+        crs = CRS.from_string(meta['crs']) if meta['crs'] else None
+    except (RuntimeError, shapely.errors.ShapelyError, CRSError, ValueError) as error:
         raise _VectorError(
             f'cannot be used as polygons ({error}): export the layer as GeoJSON.'
         ) from error
+    return list(zip(geometries, properties, strict=True)), crs
 
 
-def _has_geometry(name: str, layer: str) -> bool:
-    import fiona
-
-    with fiona.open(name, layer=layer) as collection:
-        return collection.schema['geometry'] != 'None'
+def _known(value: Any) -> Any:
+    """A value of an attribute; an absent number comes as NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _is_there(geometry: Any) -> bool:
