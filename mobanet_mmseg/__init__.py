@@ -3,15 +3,9 @@
 Importing the package patches the stack where it needs it and registers every component.
 """
 
-from importlib.util import find_spec
+from mobanet_mmseg.installation import check_installation
 
-_missing = [name for name in ('mmcv', 'mmengine', 'mmseg', 'mmpretrain') if find_spec(name) is None]
-if _missing:
-    raise ModuleNotFoundError(
-        f'mobanet_mmseg needs {", ".join(_missing)}, which this Python has not: install '
-        "mobanet_mmseg[lite] for OpenMMLab's packages with mmcv-lite, mobanet_mmseg[openmmlab] "
-        'beside a mmcv of your own, or mobanet_mmseg[onedl] for their maintained forks.'
-    )
+check_installation()
 
 from mobanet_mmseg.compat import patch_stack  # noqa: E402
 

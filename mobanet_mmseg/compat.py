@@ -13,11 +13,14 @@ Patches, each of which does nothing where it is not needed:
 - mmengine lets configs inherit those of a fixed list of packages, ``mmseg::...``; ours are added,
   as ``mobanet_mmseg::...``. It finds packages through ``pkg_resources``, which setuptools 82 no
   longer has; they are found without.
+- mmengine and mmcv ask ``pkgutil.find_loader``, which Python 3.14 no longer has, whether mmcv has
+  compiled ops; it is put back.
 """
 
 import builtins
 import codecs
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +56,18 @@ def patch_stack() -> None:
     if importlib.util.find_spec('pkg_resources') is None:
         mmengine.config.config.is_installed = is_installed
         mmengine.config.config.get_installed_path = get_installed_path
+    if not hasattr(pkgutil, 'find_loader'):
+        pkgutil.find_loader = find_loader
+
+
+def find_loader(name: str) -> Any:
+    """Stand for ``pkgutil.find_loader``: what loads a module, or None.
+
+    Args:
+        name: Its full name, such as ``'mmcv._ext'``.
+    """
+    spec = importlib.util.find_spec(name)
+    return spec and spec.loader
 
 
 def is_installed(package: str) -> bool:

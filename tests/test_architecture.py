@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
-    {'classes', 'configs', 'writing'},
+    {'classes', 'configs', 'installation', 'writing'},
     {'downloads', 'folders'},
     {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},

@@ -1,4 +1,5 @@
 import importlib
+import pkgutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +35,15 @@ def test_compiled_op_raises_an_error_that_names_it():
 def test_mmcv_lite_is_still_known_to_be_lite():
     patch_stack()
     assert not mmcv_full_available()
+
+
+@needs_lite
+def test_mmcv_lite_is_known_to_be_lite_where_python_has_no_find_loader(monkeypatch):
+    monkeypatch.delattr(pkgutil, 'find_loader', raising=False)
+    patch_stack()
+    assert not mmcv_full_available()
+    assert pkgutil.find_loader('json').name == 'json'
+    assert pkgutil.find_loader('nothing_of_this_name') is None
 
 
 def test_what_mmengine_writes_loads_with_weights_only(tmp_path):
