@@ -2,8 +2,8 @@
 # make test   every test
 # Both create .venv where it is missing and install the tested versions into it.
 
-PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -26,7 +26,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 
 $(INSTALLED): setup.py $(wildcard requirements/*.txt)
-	@test -n '$(PYTHON)' || { echo 'Python 3.11 or 3.12 was not found; pass one: make PYTHON=/path/to/python'; exit 1; }
+	@test -n '$(PYTHON)' || { echo 'Python 3.11, 3.12 or 3.13 was not found; pass one: make PYTHON=/path/to/python'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip -c requirements/tested.txt
 	# an mmcv that is already there, lite or full, stays

@@ -33,11 +33,12 @@ setup(
         'Operating System :: POSIX :: Linux',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: GIS',
         'Topic :: Scientific/Engineering :: Image Recognition',
         'Typing :: Typed',
     ],
-    python_requires='>=3.11,<3.13',
+    python_requires='>=3.11,<3.14',
     packages=find_packages(include=['mobanet_mmseg', 'mobanet_mmseg.*', 'mobanet_cli']),
     # .mim holds configs, tools and demo, where OpenMMLab's commands look for them; in a checkout
     # these are links to the folders of the same names
