@@ -36,7 +36,19 @@ class LoadMultimodalRaster(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Load ``img``."""
+        """Load ``img``.
+
+        Raises:
+            ValueError: If no dataset has said which bands are read, as where MMSegmentation's
+                ``inference_model`` is given a file.
+        """
+        if 'img_bands' not in results:
+            raise ValueError(
+                f'{results["img_path"]} comes without img_bands, aux_path and aux_range, which a '
+                "dataset gives and MMSegmentation's inference_model and image_demo do not: give "
+                'MultimodalInferencer of mobanet_mmseg, or `mobanet predict`, the optical and the '
+                'auxiliary file, or inference_model one array (H, W, C) of all channels as loaded.'
+            )
         img = read_stack(
             results['img_path'],
             results.get('aux_path'),

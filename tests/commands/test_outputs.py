@@ -19,6 +19,7 @@ HARMLESS = {
     'make_synthetic_isprs.py',
     'train.py',
     'misc/config.py',
+    'misc/mmseg_tool.py',
     'analysis_tools/count_parameters.py',
     'analysis_tools/benchmark.py',
     'analysis_tools/benchmark_loader.py',
