@@ -68,3 +68,35 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     )
     # torch.distributed.launch passes either spelling
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_sidecars(parser: argparse._ActionsContainer) -> None:
+    """Add what is made of a label map beside it.
+
+    Args:
+        parser: What it is added to, or a group of it.
+    """
+    parser.add_argument(
+        '--polygons',
+        nargs='?',
+        const='',
+        metavar='GPKG',
+        help='also the polygons of the classes, in *_polygons.gpkg unless it has a name',
+    )
+    parser.add_argument(
+        '--simplify',
+        type=float,
+        metavar='TOLERANCE',
+        help='cut off corners of polygons that are smaller, map units; try three pixels',
+    )
+    parser.add_argument(
+        '--style', action='store_true', help='also *.qml, by which QGIS names and colours classes'
+    )
+    parser.add_argument(
+        '--statistics', action='store_true', help='also *_classes.csv, the area of each class'
+    )
+    parser.add_argument(
+        '--zones',
+        metavar='FILE',
+        help='also *_zones.csv, the share of each class in each polygon of FILE',
+    )

@@ -8,7 +8,7 @@ work; on several machines, all see the files and --out by the same paths.
 import argparse
 import sys
 
-from mobanet_cli.arguments import add_cfg_options, add_device, add_launcher
+from mobanet_cli.arguments import add_cfg_options, add_device, add_launcher, add_sidecars
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,6 +35,7 @@ def parse_args() -> argparse.Namespace:
         '--picture',
         help='PNG or JPEG to draw of the one raster: both images, truth, prediction, errors',
     )
+    add_sidecars(parser.add_argument_group('made of the label map, beside it'))
     model = parser.add_argument_group('model')
     model.add_argument(
         '--aux-range',

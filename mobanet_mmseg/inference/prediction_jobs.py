@@ -3,11 +3,18 @@
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from mobanet_mmseg.inference.maps import MapPaths, map_paths
 from mobanet_mmseg.inference.pairs import Pair, find_pairs, read_pairs
 from mobanet_mmseg.rasters.files import read_info
 from mobanet_mmseg.rasters.sources import files_behind
+from mobanet_mmseg.vectors.sidecars import (
+    Sidecars,
+    plan_sidecars,
+    refuse_twice,
+    sidecar_options,
+)
 from mobanet_mmseg.visualization.pictures import check_ending
 from mobanet_mmseg.writing import check_outputs, prepare_place
 
@@ -41,10 +48,22 @@ def list_pairs(args: argparse.Namespace) -> list[Pair]:
     return pairs
 
 
-def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths | None]]:
-    """Say what is predicted and which files that gives, none of which is read, or written twice.
+class Job(NamedTuple):
+    """One raster's prediction.
 
-    Where the maps are there already and the picture is not, that alone is made: no paths.
+    Args:
+        pair: What is read.
+        paths: Maps to write; None where they are there, and only what is made of them is not.
+        sidecars: What is made of the label map.
+    """
+
+    pair: Pair
+    paths: MapPaths | None
+    sidecars: Sidecars
+
+
+def list_jobs(args: argparse.Namespace) -> list[Job]:
+    """Say what is predicted and which files that gives, none of which is read, or written twice.
 
     Args:
         args: What tools/predict.py was told.
@@ -56,21 +75,38 @@ def list_jobs(args: argparse.Namespace) -> list[tuple[Pair, MapPaths | None]]:
             would be written twice or over what is read.
     """
     wanted = {'probabilities': args.probabilities, 'confidence': args.confidence, 'cog': args.cog}
-    jobs = [(pair, map_paths(pair.out, **wanted)) for pair in list_pairs(args)]
-    written = [path for _, paths in jobs for path in paths.files]
-    twice = [path for path, count in Counter(map(Path.resolve, written)).items() if count > 1]
+    pairs = list_pairs(args)
+    options = sidecar_options(args, len(pairs))
+    jobs = [
+        Job(pair, map_paths(pair.out, **wanted), plan_sidecars(pair.out, **options))
+        for pair in pairs
+    ]
+    maps = [path for job in jobs for path in job.paths.files]
+    twice = [path for path, count in Counter(map(Path.resolve, maps)).items() if count > 1]
     if twice:
         raise ValueError(
             f'{twice[0]} would be written twice, as the map of one raster and beside the labels of '
             'another one: give a CSV of pairs with a column out.'
         )
-    rasters = [path for pair, _ in jobs for path in (pair.rgb, pair.aux)]
-    others = [path for path in (args.config, args.checkpoint, args.pairs) if path is not None]
-    check_outputs([*written, args.picture], [*files_behind(*rasters, args.label), *others])
+    written = [*maps, *(path for job in jobs for path in job.sidecars.files)]
+    refuse_twice(written)
+    rasters = [path for pair in pairs for path in (pair.rgb, pair.aux)]
+    others = [args.config, args.checkpoint, args.pairs, args.zones]
+    read = [*files_behind(*rasters, args.label), *(path for path in others if path is not None)]
+    check_outputs([*written, args.picture], read)
     if args.picture is not None:
         prepare_place(args.picture)
     if args.skip_existing:
         drawn = args.picture is None or Path(args.picture).exists()
-        jobs = [(pair, None if pair.out.exists() else paths) for pair, paths in jobs]
-        jobs = [(pair, paths) for pair, paths in jobs if paths is not None or not drawn]
+        jobs = [left for job in jobs if (left := _what_is_left(job, drawn)) is not None]
     return jobs
+
+
+def _what_is_left(job: Job, drawn: bool) -> Job | None:
+    """What of a job is not there yet."""
+    if not job.pair.out.exists():
+        return job
+    made = all(path.exists() for path in job.sidecars.files)
+    if made and drawn:
+        return None
+    return job._replace(paths=None, sidecars=Sidecars() if made else job.sidecars)

@@ -28,11 +28,12 @@ from mobanet_mmseg.inference.distributed import (
     write_shared,
 )
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-from mobanet_mmseg.inference.maps import NODATA, MapPaths, Maps, count_labels, write_maps
+from mobanet_mmseg.inference.maps import NODATA, Maps, count_labels, write_maps
 from mobanet_mmseg.inference.pairs import Pair
-from mobanet_mmseg.inference.prediction_jobs import list_jobs
+from mobanet_mmseg.inference.prediction_jobs import Job, list_jobs
 from mobanet_mmseg.inference.prediction_picture import draw_pair
 from mobanet_mmseg.modalities import AuxRange
+from mobanet_mmseg.vectors.sidecars import write_sidecars
 
 
 def run_prediction(args: argparse.Namespace) -> int:
@@ -79,25 +80,25 @@ def _predict(args: argparse.Namespace) -> list[str]:
         jobs = list_jobs(args)
         aux_range = _read_range(args.aux_range)
         inferencer = _load_inferencer(args)
-        for pair, _ in jobs:
-            inferencer.check_aux(pair.aux, str(pair.rgb) if len(jobs) > 1 else '')
+        for job in jobs:
+            inferencer.check_aux(job.pair.aux, str(job.pair.rgb) if len(jobs) > 1 else '')
     jobs = agreed(jobs)  # as the first process lists them: a file may have appeared since
     inferencer.tiling = agreed(inferencer.tiling)  # as it tried them, too
     if is_main_process():
-        count = sum(paths is not None for _, paths in jobs)
+        count = sum(job.paths is not None for job in jobs)
         print(f'{count} to predict {_describe_windows(inferencer)}', flush=True)
     failures = []
     own, shared = share_items(jobs)
     with _progress() as progress:
         rasters = 'rasters' if shared else f'rasters{_share_text()}'
         every = progress.add_task(rasters, total=len(own), visible=len(own) > 1)
-        for pair, paths in own:
-            with _keeping(failures, pair):
+        for job in own:
+            with _keeping(failures, job.pair):
                 counts = None
-                if paths is not None:
-                    counts = _predict_pair(inferencer, pair, paths, aux_range, shared, progress)
+                if job.paths is not None:
+                    counts = _predict_pair(inferencer, job, aux_range, shared, progress)
                 if is_main_process() or not shared:
-                    _finish_pair(args, inferencer, pair, counts, aux_range)
+                    _finish_pair(args, inferencer, job, counts, aux_range)
             progress.advance(every)
     return failures
 
@@ -121,15 +122,17 @@ def _keeping(failures: list[str], pair: Pair) -> Iterator[None]:
 def _finish_pair(
     args: argparse.Namespace,
     inferencer: MultimodalInferencer,
-    pair: Pair,
+    job: Job,
     counts: np.ndarray | None,
     aux_range: str | AuxRange,
 ) -> None:
     """Say what is in a label map that was written now, and make what is made of it."""
     if counts is not None:
-        print(_describe(pair.out, counts, inferencer.classes.names), flush=True)
+        print(_describe(job.pair.out, counts, inferencer.classes.names), flush=True)
+    for line in write_sidecars(job.pair.out, job.sidecars):
+        print(line, flush=True)
     if args.picture is not None:
-        draw_pair(inferencer, pair, args.label, args.picture, aux_range)
+        draw_pair(inferencer, job.pair, args.label, args.picture, aux_range)
 
 
 def _progress() -> Progress:
@@ -184,8 +187,7 @@ def _read_sides(name: str, sides: list[int] | None) -> tuple[int, int] | None:
 
 def _predict_pair(
     inferencer: MultimodalInferencer,
-    pair: Pair,
-    paths: MapPaths,
+    job: Job,
     aux_range: str | AuxRange,
     shared: bool,
     progress: Progress,
@@ -193,6 +195,7 @@ def _predict_pair(
     """Predict a raster, alone or with the other processes; gives the counts of its labels."""
     progress.live.stop()  # the range of warped heights may be found first, with a bar of its own
     open_pair = partial(open_shared, inferencer) if shared else inferencer.open_pair
+    pair, paths = job.pair, job.paths
     with open_pair(pair.rgb, pair.aux, aux_range) as source:
         strips = inferencer.plan(source)
         own = own_strips(strips) if shared else strips

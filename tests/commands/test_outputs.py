@@ -9,6 +9,7 @@ from scenes import channel_reader
 from scenes.archives import write_potsdam_folders
 from scenes.checked_tiles import tiles_config
 from scenes.commands import run_tool
+from scenes.label_maps import write_label_map
 from scenes.pairs import heights, optical
 from scenes.paths import ROOT
 from scenes.rasters import write_raster
@@ -73,6 +74,14 @@ def with_weights_of_a_config(folder):
     return ['config.py', *with_weights(folder)]
 
 
+def with_map(folder):
+    """A label map that is, by links, what is made of it."""
+    path = write_label_map(folder / 'map.tif')
+    (folder / 'map_classes.csv').hardlink_to(path)
+    (folder / 'zones.gpkg').hardlink_to(path)
+    return ['map.tif']
+
+
 def with_pair(folder):
     files = optical(folder), heights(folder)
     return ['--rgb', files[0], '--aux', files[1], '--out', '.', '--tile', '20', '--overwrite']
@@ -123,6 +132,8 @@ COMMANDS = {
     'a stream': ('model_converters/merge_lora.py', with_weights_of_a_config, '--stream', 'rgb'),
     'whole checkpoint': ('misc/merge_checkpoint.py', with_weights_of_a_config),
     'published checkpoint': ('misc/publish_checkpoint.py', with_weights),
+    'class areas': ('analysis_tools/vectorize.py', with_map, '--statistics'),
+    'polygons': ('analysis_tools/vectorize.py', with_map, '--polygons', 'zones.gpkg'),
     'tiles': ('dataset_converters/raster_pair.py', with_pair),
     'scenes': ('dataset_converters/dronedeploy.py', with_scenes),
     'archive': ('dataset_converters/isprs.py', with_archive),
