@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -56,16 +57,19 @@ def find_config(name: str | Path) -> Path:
     return CONFIGS / names[0]
 
 
-def read_config(name: str | Path) -> Config:
+def read_config(name: str | Path, options: dict[str, Any] | None = None) -> Config:
     """Read a config of the package, or any file.
 
     Args:
         name: See :func:`find_config`.
+        options: Settings that override it, by their names such as ``'model.backbone.depth'``.
 
     Raises:
         FileNotFoundError: If it names no config.
     """
-    return Config.fromfile(find_config(name))
+    config = Config.fromfile(find_config(name))
+    config.merge_from_dict(options or {})
+    return config
 
 
 def inherited(path: Path) -> list[Path]:

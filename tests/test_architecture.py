@@ -13,13 +13,14 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
-    {'classes', 'configs', 'installation', 'writing'},
-    {'downloads', 'folders'},
+    {'classes', 'configs', 'installation', 'launchers', 'signatures', 'writing'},
+    {'downloads', 'folders', 'mistakes'},
     {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization', 'vectors'},
     {'inference', 'conversion', 'checks', 'engine', 'synthetic'},
     {'experiments'},
+    {'commands'},
 )
 
 

@@ -1,12 +1,9 @@
 """Write a synthetic ISPRS Potsdam archive: python tools/make_synthetic_isprs.py OUT."""
 
 import argparse
-import sys
 
-from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
-from mobanet_mmseg.synthetic import BANDS, write_archive
-
-TRAIN_TILES, TEST_TILES = ISPRSPotsdamDataset.TRAIN_TILES, ISPRSPotsdamDataset.TEST_TILES
+BANDS = ('irrg', 'rgb', 'rgbir')
+TRAIN_TILES, TEST_TILES = 24, 14  # of the archive
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,25 +28,26 @@ def parse_args() -> argparse.Namespace:
         '--tiles', nargs='+', metavar='ROW_COL', help='tiles by name, instead of --train and --test'
     )
     parser.add_argument(
-        '--bands', nargs='+', choices=sorted(BANDS), default=['rgb'], help='orthophotos to write'
+        '--bands', nargs='+', choices=BANDS, default=['rgb'], help='orthophotos to write'
     )
     parser.add_argument('--compress', default='none', help='GeoTIFF compression, e.g. deflate')
     args = parser.parse_args()
-    for option, count, names in (
-        ('--train', args.train, TRAIN_TILES),
-        ('--test', args.test, TEST_TILES),
-    ):
-        if not 0 <= count <= len(names):
-            parser.error(
-                f'{option} is {count}; the archive has {len(names)} such tiles, give 0 to that'
-            )
+    counts = ('--train', args.train, TRAIN_TILES), ('--test', args.test, TEST_TILES)
+    for option, count, most in counts:
+        if not 0 <= count <= most:
+            parser.error(f'{option} is {count}; the archive has {most} such tiles, give 0 to that')
     return args
 
 
 def main() -> None:
     args = parse_args()
-    names = args.tiles or TRAIN_TILES[: args.train] + TEST_TILES[: args.test]
-    try:
+    from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+    from mobanet_mmseg.synthetic import write_archive
+
+    tiles = ISPRSPotsdamDataset
+    names = args.tiles or tiles.TRAIN_TILES[: args.train] + tiles.TEST_TILES[: args.test]
+    with ending_in_one_sentence():
         write_archive(
             args.out,
             names,
@@ -60,8 +58,6 @@ def main() -> None:
             bands=args.bands,
             compress=args.compress,
         )
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

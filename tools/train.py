@@ -4,12 +4,9 @@ import argparse
 import sys
 from itertools import pairwise
 
-from mmengine.runner import FlexibleRunner
+from mobanet_cli.arguments import add_runner_arguments
 
-from mobanet_mmseg.engine.agreement import check_agreement
-from mobanet_mmseg.engine.launch import add_runner_arguments, ending_in_one_sentence, load_config
-from mobanet_mmseg.engine.precision import PRECISIONS, set_precision
-from mobanet_mmseg.engine.runner import SafeRunner
+PRECISIONS = ('auto', 'bf16', 'fp16')
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,18 +38,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    config = load_config(args)
-    if args.amp is not None:
-        set_precision(config, args.amp)
-    if args.compile:
-        config.default_hooks.compile = dict(type='CompileHook')
-    if args.resume is not None:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
-    with ending_in_one_sentence():
-        check_agreement(config, ('train', 'val'))
-        shards = config.get('runner_type') == 'FlexibleRunner'  # with a strategy, such as FSDP's
-        (FlexibleRunner if shards else SafeRunner).from_cfg(config).train()
+    from mobanet_mmseg.commands.train import train  # seconds: after --help
+
+    train(args)
 
 
 if __name__ == '__main__':

@@ -28,7 +28,6 @@ from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import parts
 from mobanet_mmseg.engine.agreement import check_agreement
 from mobanet_mmseg.engine.label_hooks import has_labels
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
 from mobanet_mmseg.engine.machine import describe_machine
 from mobanet_mmseg.engine.runner import SafeRunner
 from mobanet_mmseg.evaluation.segmentation_metric import (
@@ -38,6 +37,7 @@ from mobanet_mmseg.evaluation.segmentation_metric import (
 )
 from mobanet_mmseg.experiments.cost import measure_cost
 from mobanet_mmseg.experiments.runs import CONFIG, COST, RESULT, WORK, read_json
+from mobanet_mmseg.mistakes import ending_in_one_sentence
 from mobanet_mmseg.models.data_preprocessor import select_modality
 from mobanet_mmseg.visualization.pictures import sample_name, stems_of
 from mobanet_mmseg.weights.newest import last_checkpoint

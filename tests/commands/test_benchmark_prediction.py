@@ -1,11 +1,11 @@
 """The benchmark of prediction, each of its sections at toy size."""
 
 import re
-import runpy
 
 import pytest
 from scenes.commands import run_tool
-from scenes.paths import ROOT
+
+from mobanet_mmseg.commands.benchmark_prediction import _run_command
 
 pytestmark = pytest.mark.slow
 
@@ -68,11 +68,10 @@ def test_memory_is_that_of_the_command(run):
 
 
 def test_the_peak_of_a_command_is_what_it_held_at_once(tmp_path):
-    tool = runpy.run_path(str(ROOT / 'tools/analysis_tools/benchmark_prediction.py'))
     script, peaks = tmp_path / 'script.py', []
     for megabytes in (0, 200):
         script.write_text(
             f'held = b"x" * {megabytes * 10**6}\ndel held\nimport time; time.sleep(0.2)'
         )
-        peaks.append(tool['run_command']([script], tmp_path)[0])
+        peaks.append(_run_command([script], tmp_path)[0])
     assert peaks[1] - peaks[0] == pytest.approx(200e6, rel=0.02)

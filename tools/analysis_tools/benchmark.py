@@ -6,22 +6,11 @@ on which neither speed nor memory depends.
 """
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import torch
-from mmengine.config import DictAction
-from mmengine.device import get_device
-from mmengine.logging import MMLogger
-from rich.console import Console
-from rich.progress import track
+from mobanet_cli.arguments import add_cfg_options, add_device
 
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
-from mobanet_mmseg.experiments.speed import SECTIONS, Settings, measure_rows, plan_rows
-from mobanet_mmseg.experiments.speed_report import to_json, to_markdown
-from mobanet_mmseg.inference.inferencer import AMP_TYPES
+SECTIONS = ('predict', 'train')
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,17 +34,12 @@ def parse_args() -> argparse.Namespace:
         type=int,
         help="samples of the step whose memory is told (default: the first config's)",
     )
-    parser.add_argument('--device', default=get_device())
+    add_device(parser)
     parser.add_argument(
         '--amp', choices=['bf16', 'fp16'], help='mixed precision, of the yardsticks not'
     )
     parser.add_argument('--no-yardsticks', action='store_true', help='the configs alone')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override all configs, as key=value',
-    )
+    add_cfg_options(parser, 'all configs')
     parser.add_argument('--json', action='store_true', help='each run, as JSON')
     args = parser.parse_args()
     sizes = (args.repeats, args.batch_size, args.memory_batch_size)
@@ -66,36 +50,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def read_settings(texts: list[str]) -> dict[str, Any]:
-    """Read key=value as --cfg-options does."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--settings', nargs='*', action=DictAction, default={})
-    return parser.parse_args(['--settings', *texts]).settings
-
-
-def watch(rounds: range, what: str) -> Iterable[int]:
-    return track(rounds, what, console=Console(stderr=True))
-
-
 def main() -> None:
     args = parse_args()
-    MMLogger.get_instance('benchmark').setLevel('ERROR')  # of how the optimizers are built
-    if torch.device(args.device).type == 'cuda':
-        torch.backends.cudnn.benchmark = True  # as in training
-    with ending_in_one_sentence():
-        variants = [(name, read_settings(rest)) for name, *rest in args.variant]
-        rows = plan_rows(args.configs, variants, args.cfg_options)
-        settings = Settings(
-            args.repeats,
-            args.batch_size,
-            args.memory_batch_size,
-            torch.device(args.device),
-            AMP_TYPES[args.amp],
-            tuple(args.sections),
-            not args.no_yardsticks,
-        ).resolved(rows[0].config)
-        rows = measure_rows(rows, settings, watch)
-    print((to_json if args.json else to_markdown)(rows, settings))
+    from mobanet_mmseg.commands.benchmark import measure  # seconds: after --help
+
+    measure(args)
 
 
 if __name__ == '__main__':

@@ -5,16 +5,9 @@ that MCRM masks are striped, labels lie over both images.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
-
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.configs import read_config
-from mobanet_mmseg.datasets.splits import follow_split
-from mobanet_mmseg.visualization.browse import browse
+from mobanet_cli.arguments import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,25 +16,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, help='folder of the pictures')
     parser.add_argument('--num', type=int, default=20, help='how many samples')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the config, as key=value',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    from mmengine.registry import init_default_scope  # seconds: after --help
+
+    from mobanet_mmseg.configs import read_config
+    from mobanet_mmseg.datasets.splits import follow_split
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+    from mobanet_mmseg.visualization.browse import browse
+
     init_default_scope('mmseg')
-    try:
-        config = read_config(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+    with ending_in_one_sentence():
+        config = read_config(args.config, args.cfg_options)
         follow_split(config)
         written = browse(config, args.out, args.num, args.split)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
     print(f'{len(written)} pictures in {args.out}')
 
 

@@ -6,31 +6,16 @@ probabilities and confidence by that temperature.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mobanet_mmseg.evaluation.calibration import NUM_BINS
-from mobanet_mmseg.experiments.calibration import FILES, CalibrationReport
-from mobanet_mmseg.inference.calibration import (
-    NUM_PIXELS,
-    Calibrator,
-    Tile,
-    labelled_tiles,
-    write_calibrated,
-)
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
-from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.writing import check_outputs, prepare_place
+from mobanet_cli.arguments import MODALITIES, add_cfg_options, add_checkpoint, add_device
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Fit the temperature of the confidence, and measure how far that is right'
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_checkpoint(parser)
     parser.add_argument('--out', type=Path, help='copy of the checkpoint with the temperature')
     parser.add_argument(
         '--report', type=Path, help='folder of the reliability diagrams and the tables'
@@ -45,13 +30,13 @@ def parse_args() -> argparse.Namespace:
         help='split to check on (default: test); where it has no other tiles than those of --fit, '
         'each half of them is checked by the temperature of the other half',
     )
-    parser.add_argument('--bins', type=int, default=NUM_BINS, help='bins of the confidence')
+    parser.add_argument('--bins', type=int, default=15, help='bins of the confidence')
     parser.add_argument(
-        '--pixels', type=int, default=NUM_PIXELS, help='pixels of the sample to fit on'
+        '--pixels', type=int, default=1_000_000, help='pixels of the sample to fit on'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the sample')
     model = parser.add_argument_group('model, as it will predict')
-    model.add_argument('--modality', choices=['both', 'rgb', 'aux'], default='both')
+    model.add_argument('--modality', choices=MODALITIES, default='both')
     model.add_argument(
         '--tta', nargs='?', const='d4', choices=['flips', 'd4'], help='as of tools/predict.py'
     )
@@ -60,80 +45,16 @@ def parse_args() -> argparse.Namespace:
     model.add_argument('--blend', choices=['none', 'gaussian', 'cosine'])
     model.add_argument('--amp', choices=['bf16', 'fp16'], help='type of autocast')
     model.add_argument('--batch-size', type=int, help='windows at once')
-    model.add_argument('--device', default='auto', help='cpu, cuda:0 ... (default: a GPU if any)')
-    model.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the config, as key=value',
-    )
+    add_device(model)
+    add_cfg_options(model)
     return parser.parse_args()
-
-
-def calibrate(args: argparse.Namespace) -> None:
-    for name in ('bins', 'pixels'):
-        if getattr(args, name) < 1:
-            raise ValueError(f'--{name} got {getattr(args, name)}: give a number above 0.')
-    if args.report is not None and args.check == 'none':
-        raise ValueError('--report tells what was checked, and --check is none: leave one out.')
-    inferencer = MultimodalInferencer(
-        args.config,
-        args.checkpoint,
-        device=args.device,
-        modality=args.modality,
-        window=args.window,
-        stride=args.stride,
-        blend=args.blend,
-        tta=args.tta,
-        amp=args.amp,
-        batch_size=args.batch_size,
-        cfg_options=args.cfg_options,
-    )
-    config = inferencer.model.cfg
-    fit = labelled_tiles(config, args.fit)
-    check = None if args.check == 'none' else labelled_tiles(config, args.check)
-    check_places(args, [*fit, *(check or ())])
-    calibrator = Calibrator(inferencer, args.bins, args.pixels, args.seed, show)
-    found = calibrator.calibrate(fit, check)
-    fitted_on = (
-        f'{found.num_sampled:,} pixels of {len(fit)} tiles ({args.fit}), '
-        f'modality {args.modality}, tta {args.tta or "none"}'
-    )
-    print(f'temperature {found.temperature:.4f}, fitted on {fitted_on}')
-    if found.before is not None:
-        facts = {name: str(vars(args)[name]) for name in ('config', 'checkpoint', 'check', 'seed')}
-        facts |= {'fitted on': fitted_on, 'pixels checked': f'{found.before.num_pixels:,}'}
-        before = inferencer.model.temperature
-        report = CalibrationReport(found, before, inferencer.classes.names, facts)
-        print(report.markdown())
-        if args.report is not None:
-            print('\n'.join(map(str, report.write(args.report))))
-    if args.out is not None:
-        write_calibrated(args.checkpoint, args.out, found.temperature, fitted_on)
-        print(args.out)
-
-
-def check_places(args: argparse.Namespace, tiles: list[Tile]) -> None:
-    """Refuse outputs that are read, or cannot be written, before anything is predicted."""
-    outputs = [] if args.report is None else [args.report / name for name in FILES]
-    outputs += [] if args.out is None else [args.out]
-    keys = ('img_path', 'aux_path', 'seg_map_path')
-    rasters = files_behind(*(tile.get(key) for tile in tiles for key in keys))
-    check_outputs(outputs, [args.config, args.checkpoint, *rasters])
-    for path in outputs:
-        prepare_place(path)
-
-
-def show(path: str) -> None:
-    print(path, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     args = parse_args()
-    try:
-        calibrate(args)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
+    from mobanet_mmseg.commands.calibrate import calibrate  # seconds: after --help
+
+    calibrate(args)
 
 
 if __name__ == '__main__':

@@ -8,11 +8,6 @@ tiles, a picture of each tile, and confusion matrices.
 import argparse
 from pathlib import Path
 
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
-from mobanet_mmseg.experiments.matching import check_places, compare, match_tiles
-from mobanet_mmseg.experiments.sides import parse_sides
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -36,6 +31,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mobanet_mmseg.experiments.matching import (  # seconds: after --help
+        check_places,
+        compare,
+        match_tiles,
+    )
+    from mobanet_mmseg.experiments.sides import parse_sides
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
     with ending_in_one_sentence():
         sides = parse_sides(args.runs, args.run, args.config, args.out / 'maps')
         matched = match_tiles(sides)

@@ -2,14 +2,9 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.configs import read_config
-from mobanet_mmseg.engine.complexity import measure_config, parameter_table
+from mobanet_cli.arguments import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,26 +15,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shape', nargs=2, type=int, metavar=('H', 'W'), help="instead of the config's crop_size"
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the configs, as key=value',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--json', action='store_true', help='numbers by config, as JSON')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    from mobanet_mmseg.configs import read_config  # seconds: after --help
+    from mobanet_mmseg.engine.complexity import measure_config, parameter_table
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
     measured = {}
-    for path in args.configs:
-        config = read_config(path)
-        config.merge_from_dict(args.cfg_options or {})
-        try:
+    with ending_in_one_sentence():
+        for path in args.configs:
+            config = read_config(path, args.cfg_options)
             measured[str(path)] = measure_config(config, args.shape)
-        except ValueError as error:
-            sys.exit(f'error: {error}')
     if args.json:
         print(json.dumps({path: cost.to_dict() for path, cost in measured.items()}, indent=1))
         return

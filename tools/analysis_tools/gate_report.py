@@ -8,22 +8,14 @@ tile, and writes them as GeoTIFFs if asked to.
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.configs import read_config
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
-from mobanet_mmseg.experiments.gate_report import watch_tiles
-from mobanet_mmseg.experiments.tiles import check_places, find_tiles
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_cli.arguments import add_cfg_options, add_checkpoint, add_device, add_modality
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="What DGFM's gates take from the auxiliary image, by class, stage and pixel"
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_checkpoint(parser)
     parser.add_argument('--out', required=True, type=Path, help='folder of tables and pictures')
     parser.add_argument(
         '--tiles', nargs='+', metavar='NAME', help='of the test tiles these alone, by their stems'
@@ -36,27 +28,22 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='also the weight of aux, a band a stage, 1/254 a step',
     )
-    parser.add_argument(
-        '--modality',
-        choices=['both', 'rgb', 'aux'],
-        default='both',
-        help='what the network gets; the other one is 0 after normalisation',
-    )
-    parser.add_argument('--device', default='auto', help='cpu, cuda:0 ... (default: a GPU if any)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the config, as key=value',
-    )
+    add_modality(parser)
+    add_device(parser)
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    from mobanet_mmseg.configs import read_config  # seconds: after --help
+    from mobanet_mmseg.experiments.gate_report import watch_tiles
+    from mobanet_mmseg.experiments.tiles import check_places, find_tiles
+    from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
     with ending_in_one_sentence():
-        config = read_config(args.config)
-        config.merge_from_dict(args.cfg_options or {})
+        config = read_config(args.config, args.cfg_options)
         tiles = find_tiles(config, args.tiles, args.rgb, args.aux, args.label)
         check_places(tiles, [args.config, args.checkpoint], args.out)
         inferencer = MultimodalInferencer(

@@ -7,25 +7,15 @@ a network that was trained on it alone.
 """
 
 import argparse
-import sys
 
-from mmengine.dist import is_main_process
-
-from mobanet_mmseg.engine.launch import add_runner_arguments, load_config
-from mobanet_mmseg.engine.modality_report import ModalityReport, measure_modalities
-from mobanet_mmseg.engine.runner import SafeRunner
-from mobanet_mmseg.models.degradation import BLOCK
-from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.visualization.pictures import rasters_of
-from mobanet_mmseg.writing import check_outputs
+from mobanet_cli.arguments import add_checkpoint, add_runner_arguments
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Metrics on the test set with both modalities, with a part, and with one alone'
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_checkpoint(parser)
     parser.add_argument(
         '--aux-absent',
         nargs='+',
@@ -35,7 +25,7 @@ def parse_args() -> argparse.Namespace:
         help='measure while so much of the area lacks the auxiliary image, for example 25 50 75',
     )
     parser.add_argument(
-        '--block', type=int, default=BLOCK, help='side of the blocks that lack it, pixels'
+        '--block', type=int, default=64, help='side of the blocks that lack it, pixels'
     )
     for modality in ('rgb', 'aux'):
         parser.add_argument(
@@ -49,42 +39,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(args: argparse.Namespace) -> None:
-    config = load_config(args)
-    config.load_from = args.checkpoint
-    config.resume = False
-    bounds = {'rgb': args.rgb_bound, 'aux': args.aux_bound}
-    bounds = {modality: path for modality, path in bounds.items() if path is not None}
-    runner = SafeRunner.from_cfg(config)
-    if args.out is not None:
-        rasters = files_behind(*rasters_of(runner.test_loop.dataloader.dataset))
-        inputs = [args.config, args.checkpoint, *bounds.values()]
-        check_outputs([args.out], [*inputs, *rasters])
-    report = measure_modalities(runner, args.aux_absent, bounds, args.block)
-    if is_main_process():
-        print('\n'.join(describe(report)))
-        if args.out is not None:
-            report.write(args.out)
-            print(args.out)
-
-
-def describe(report: ModalityReport) -> list[str]:
-    lines = [str(report.table()), 'drop: points below both']
-    if report.bounds:
-        lines.append('bound: of a network that was trained on that modality alone')
-    if report.absent:
-        lines.append(str(report.absence_table()))
-    if report.without_aux is not None:
-        lines.append(f'without auxiliary data in the files: {report.without_aux:.2f} % of the area')
-    return lines + [f'warning: {sentence}' for sentence in report.warnings]
-
-
 def main() -> None:
     args = parse_args()
-    try:
-        measure(args)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
+    from mobanet_mmseg.commands.modality_report import measure  # seconds: after --help
+
+    measure(args)
 
 
 if __name__ == '__main__':

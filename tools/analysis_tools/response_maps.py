@@ -6,17 +6,9 @@ pair of rasters.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
-from mobanet_mmseg.configs import read_config
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
-from mobanet_mmseg.experiments.response_report import Trained, report_responses
-from mobanet_mmseg.experiments.tiles import check_places, find_tiles
-from mobanet_mmseg.visualization.pictures import check_ending, save_picture
+from mobanet_cli.arguments import add_cfg_options, add_device
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,25 +37,26 @@ def parse_args() -> argparse.Namespace:
         help='part of the tile, pixels (default: all of it)',
     )
     parser.add_argument('--stage', type=int, help='one stage alone, from 1 (default: all)')
-    parser.add_argument('--device', default='auto', help='cpu, cuda:0 ... (default: a GPU if any)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that override the configs, as key=value',
-    )
-    return parser.parse_args()
+    add_device(parser)
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    if len({name for name, *_ in args.run}) < len(args.run):
+        parser.error('two runs have one name: give each --run a name of its own')
+    return args
 
 
 def main() -> None:
     args = parse_args()
+    from mobanet_mmseg.configs import read_config  # seconds: after --help
+    from mobanet_mmseg.experiments.response_report import Trained, report_responses
+    from mobanet_mmseg.experiments.tiles import check_places, find_tiles
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+    from mobanet_mmseg.visualization.pictures import check_ending, save_picture
+
     trained = [Trained(name, Path(config), Path(path)) for name, config, path in args.run]
-    if len({each.name for each in trained}) < len(trained):
-        sys.exit('error: Two runs have one name: give each --run a name of its own.')
     with ending_in_one_sentence():
         check_ending(args.out)
-        config = read_config(trained[0].config)
-        config.merge_from_dict(args.cfg_options or {})
+        config = read_config(trained[0].config, args.cfg_options)
         names = None if args.tile is None else [args.tile]
         tile = find_tiles(config, names, args.rgb, args.aux, args.label)[0]
         files = [path for each in trained for path in (each.config, each.checkpoint)]

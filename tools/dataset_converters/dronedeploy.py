@@ -4,9 +4,6 @@ Train on it with configs/mobanet/dronedeploy_dinov2_b.py.
 """
 
 import argparse
-import sys
-
-from mobanet_mmseg.conversion.dronedeploy import convert
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,10 +21,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    from mobanet_mmseg.conversion.dronedeploy import convert  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
+    with ending_in_one_sentence():
         print(convert(args.source, args.out, tile=args.tile, overwrite=args.overwrite))
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

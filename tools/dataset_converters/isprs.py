@@ -4,9 +4,6 @@ Train on it with configs/_base_/datasets/isprs_potsdam_converted.py (or isprs_va
 """
 
 import argparse
-import sys
-
-from mobanet_mmseg.conversion.isprs import ARCHIVES, convert
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,7 +11,7 @@ def parse_args() -> argparse.Namespace:
         description='Convert an ISPRS archive to tiled rasters that train fast; goes on where a '
         'stopped conversion stopped'
     )
-    parser.add_argument('archive', choices=list(ARCHIVES))
+    parser.add_argument('archive', choices=['potsdam', 'vaihingen'])
     parser.add_argument(
         'source', help='folder of the downloaded zips or of what they hold, or a zip of it all'
     )
@@ -35,7 +32,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
+    from mobanet_mmseg.conversion.isprs import convert  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
+    with ending_in_one_sentence():
         report = convert(
             args.archive,
             args.source,
@@ -44,8 +44,6 @@ def main() -> None:
             height=args.height,
             labels=args.labels,
         )
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
     print(report)
 
 

@@ -1,10 +1,6 @@
 """Convert rasters of your own into tiles to train on: raster_pair.py --rgb A --aux B --out DIR."""
 
 import argparse
-import sys
-
-from mobanet_mmseg.conversion.labels import one_class, parse_codes
-from mobanet_mmseg.conversion.raster_pair import Cutting, RasterPair, convert
 
 
 def parse_args() -> argparse.Namespace:
@@ -13,31 +9,28 @@ def parse_args() -> argparse.Namespace:
         'resolution and extent, into tiles on the optical grid, split by area',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    default = Cutting()
     parser.add_argument('--rgb', required=True, help='optical raster')
     parser.add_argument('--aux', required=True, help='auxiliary raster: height, SAR, more bands')
     parser.add_argument('--label', help='labels: a raster, or polygons (GeoJSON, GeoPackage ...)')
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--tile', type=int, default=default.tile, help='side of a tile, pixels')
+    parser.add_argument('--tile', type=int, default=1024, help='side of a tile, pixels')
     parser.add_argument(
         '--min-side',
         type=int,
-        default=default.min_side,
+        default=256,
         help='least side of a tile at the edge, pixels; a narrower rest joins the tile before it',
     )
+    parser.add_argument('--test-share', type=float, default=0.2, help='fraction for the test')
     parser.add_argument(
-        '--test-share', type=float, default=default.test_share, help='fraction for the test'
-    )
-    parser.add_argument(
-        '--block', type=int, default=default.block, help='side of the blocks that are split, tiles'
+        '--block', type=int, default=2, help='side of the blocks that are split, tiles'
     )
     parser.add_argument(
         '--gap',
         type=int,
-        default=default.gap,
+        default=0,
         help='pixels to keep between training and test tiles; nearer training tiles are left out',
     )
-    parser.add_argument('--seed', type=int, default=default.seed, help='seed of the split')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the split')
     told = parser.add_mutually_exclusive_group()
     told.add_argument(
         '--classes', nargs='+', metavar='NAME=VALUE', help='value of each class, in their order'
@@ -60,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resampling',
         choices=('bilinear', 'nearest', 'cubic'),
-        default=default.resampling,
+        default='bilinear',
         help='how the auxiliary raster is warped',
     )
     parser.add_argument('--rgb-bands', nargs='+', type=int, help='bands to write (all but alpha)')
@@ -74,35 +67,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def run(args: argparse.Namespace) -> None:
-    codes = None
-    if args.label is not None and args.burn is not None:
-        codes = one_class(args.burn, args.background)
-    elif args.label is not None:
-        kind = 'color' if args.colors else 'value' if args.attribute is None else 'attribute'
-        pairs = args.colors or args.classes or []
-        codes = parse_codes(kind, pairs, args.ignore, args.background)
-    pair = RasterPair(
-        args.rgb, args.aux, args.label, codes, args.attribute, args.rgb_bands, args.aux_bands
-    )
-    cutting = Cutting(
-        tile=args.tile,
-        min_side=args.min_side,
-        test_share=args.test_share,
-        block=args.block,
-        gap=args.gap,
-        seed=args.seed,
-        resampling=args.resampling,
-    )
-    print(convert(pair, args.out, cutting, overwrite=args.overwrite))
-
-
 def main() -> None:
     args = parse_args()
-    try:
-        run(args)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
+    from mobanet_mmseg.commands.raster_pair import convert_pair  # seconds: after --help
+
+    convert_pair(args)
 
 
 if __name__ == '__main__':

@@ -5,9 +5,6 @@ commands take configs by their names, and `_base_ = 'mobanet_mmseg::NAME'` inher
 """
 
 import argparse
-import sys
-
-from mobanet_mmseg.configs import config_names, copy_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,13 +19,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from mobanet_mmseg.configs import config_names, copy_config  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
+
     if args.action == 'list':
         print('\n'.join(config_names()))
         return
-    try:
+    with ending_in_one_sentence():
         written = copy_config(args.name, args.folder)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
     print(f'{written[0]}, with {len(written) - 1} files that it inherits')
 
 

@@ -5,15 +5,7 @@ mmpretrain.
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-import torch
-
-import mobanet_mmseg  # noqa: F401  (patches the stack)
-from mobanet_mmseg.weights.checkpoints import Architecture
-from mobanet_mmseg.weights.files import read_encoder
-from mobanet_mmseg.writing import check_outputs, whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,22 +21,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def convert(args: argparse.Namespace) -> None:
-    check_outputs([args.out], [args.source])
-    tensors = read_encoder(args.source, args.prefix)
-    # copies: a tensor that is a part of a larger one would drag that into the file
-    state_dict = {f'backbone.{name}': value.clone() for name, value in tensors.items()}
-    with whole_file(args.out, RuntimeError) as part:  # torch's, of a full disk
-        torch.save({'meta': {}, 'state_dict': state_dict}, part)
-    print(f'{args.out}: {Architecture.of(tensors)}; {len(tensors)} tensors')
-
-
 def main() -> None:
     args = parse_args()
-    try:
-        convert(args)
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
+    from mobanet_mmseg.commands.encoder_weights import convert  # seconds: after --help
+
+    convert(args)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 import pytest
 
 from mobanet_mmseg.datasets.multimodal import refuse_twice
-from mobanet_mmseg.engine.launch import ending_in_one_sentence
+from mobanet_mmseg.mistakes import ending_in_one_sentence
 
 
 def test_what_the_package_refuses_ends_in_its_sentence():

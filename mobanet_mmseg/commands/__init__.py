@@ -1,0 +1,1 @@
+"""What the tools of tools/ do, once their arguments are parsed."""
