@@ -1,15 +1,27 @@
 """The package's own configs: found by their names, and copied with the files they inherit."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
+from traceback import walk_tb
 from typing import Any
 
 from mmengine.config import Config
 
 PACKAGE = 'mobanet_mmseg'
+SECTIONS = ('model', 'optim_wrapper', 'default_hooks', 'train_cfg', 'val_cfg', 'test_cfg')
+LOADER = ('dataset', 'sampler')
+MODEL = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head', 'test_cfg')
 CONFIGS = Path(__file__).parent / '.mim' / 'configs'
+LONGEST = 300  # characters of what another library says: some lay the whole config out
+ENDINGS = ('.py', '.yml', '.yaml', '.json')
 
 _mmengine_config_path = Config._get_cfg_path
+
+
+class ConfigFileError(ValueError):
+    """A file that cannot be read as a config."""
 
 
 def config_path(path: str, filename: str) -> tuple[str, str | None]:
@@ -65,11 +77,94 @@ def read_config(name: str | Path, options: dict[str, Any] | None = None) -> Conf
         options: Settings that override it, by their names such as ``'model.backbone.depth'``.
 
     Raises:
+        ConfigFileError: If the file cannot be read as a config, or has nothing for a setting.
         FileNotFoundError: If it names no config.
     """
-    config = Config.fromfile(find_config(name))
-    config.merge_from_dict(options or {})
+    path = find_config(name)
+    if path.suffix not in ENDINGS:
+        raise ConfigFileError(
+            f'{path} is no config, whose name would end in .py (or {", ".join(ENDINGS[1:])}): give '
+            'the file that describes the model, its data and schedule.'
+        )
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:
+        if _is_own_bug(error):
+            raise
+        raise ConfigFileError(f'{path} cannot be read as a config: {_told(error)}.') from error
+    merge_settings(config, options or {})
+    check_sections(config)
     return config
+
+
+def check_sections(config: Config) -> None:
+    """Refuse a config with a word or a number where a section of settings belongs.
+
+    Args:
+        config: A whole config.
+
+    Raises:
+        ConfigFileError: If there is one.
+    """
+    loaders = [f'{split}_dataloader' for split in ('train', 'val', 'test')]
+    names = [*SECTIONS, *loaders, *(f'{name}.{part}' for name in loaders for part in LOADER)]
+    for name in (*names, *(f'model.{part}' for part in MODEL)):
+        found = config
+        for key in name.split('.'):
+            found = found.get(key) if isinstance(found, Mapping | Config) else None
+        if found is not None and not isinstance(found, Mapping | list | tuple):
+            raise ConfigFileError(
+                f'{config.filename}: {name} is {found!r}, where settings belong: give a '
+                'dict(type=...), or those of its keys that change.'
+            )
+        if isinstance(found, list | tuple) and name in SECTIONS:
+            raise ConfigFileError(
+                f'{config.filename}: {name} is a list, where a dict belongs: give each its name, '
+                "as in dict(logger=dict(type='LoggerHook'))."
+            )
+
+
+def merge_settings(config: Config, options: dict[str, Any]) -> None:
+    """Override settings of a config.
+
+    Args:
+        config: It is changed.
+        options: New values by their names, such as ``'model.backbone.depth'``.
+
+    Raises:
+        ConfigFileError: If the config has no place for one.
+    """
+    for name, value in options.items():
+        try:
+            config.merge_from_dict({name: value})
+        except Exception as error:
+            raise ConfigFileError(
+                f'{config.filename} has no place for {name}={value!r}: {_told(error)}.'
+            ) from error
+
+
+def _is_own_bug(error: Exception) -> bool:
+    """Whether the package itself, which configs import, has failed."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    path = Path(frame.f_code.co_filename)
+    return path.is_relative_to(Path(__file__).parent) and not path.is_relative_to(CONFIGS)
+
+
+def _told(error: Exception) -> str:
+    """What an error says, and which line of which config it is about."""
+    if isinstance(error, ImportError) and error.__cause__ is not None:  # MMEngine's says sys.path
+        cause = error.__cause__.__context__ or error.__cause__
+        return f'{cause} (custom_imports): set PYTHONPATH to the folder that has it'
+    if isinstance(error, FileNotFoundError) and error.filename is not None:
+        return f'{error.filename} does not exist, which it names'
+    lines = [
+        f'line {line} of {frame.f_code.co_filename}: '
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_name == '<module>' and 'site-packages' not in frame.f_code.co_filename
+    ]
+    said = shorten(str(error), LONGEST).rstrip('.')
+    kind = '' if isinstance(error, SyntaxError) else f'{type(error).__name__}: '
+    return f'{lines[-1] if lines else ""}{kind}{said}'
 
 
 def inherited(path: Path) -> list[Path]:

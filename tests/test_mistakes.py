@@ -1,7 +1,12 @@
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from mobanet_mmseg.datasets.multimodal import refuse_twice
-from mobanet_mmseg.mistakes import ending_in_one_sentence
+from mobanet_mmseg.mistakes import PACKAGE, ending_in_one_sentence
 
 
 def test_what_the_package_refuses_ends_in_its_sentence():
@@ -18,3 +23,51 @@ def test_a_missing_file_ends_in_its_sentence(tmp_path):
 def test_what_another_library_refuses_keeps_its_traceback():
     with pytest.raises(ValueError, match='invalid literal'), ending_in_one_sentence():
         int('a')
+
+
+def test_what_fails_within_the_package_keeps_its_traceback():
+    failing = compile("float('a')", str(PACKAGE / 'numbers.py'), 'exec')
+    with pytest.raises(ValueError, match='could not convert'), ending_in_one_sentence():
+        exec(failing)
+
+
+class Twice(Dataset):
+    """Fails when it is read."""
+
+    def __getitem__(self, index):
+        refuse_twice(['a', 'a'], 'split')
+
+    def __len__(self):
+        return 1
+
+
+def test_what_a_loaders_worker_refuses_ends_in_its_sentence_alone():
+    sentence = r"^error: split names \['a'\] more than once[^\n]*$"
+    loader = DataLoader(Twice(), num_workers=1)
+    with pytest.raises(SystemExit, match=sentence), ending_in_one_sentence():
+        list(loader)
+
+
+def test_what_another_process_refuses_ends_in_its_sentence():
+    fork = multiprocessing.get_context('fork')
+    with (
+        pytest.raises(SystemExit, match=r"^error: split names \['a'\] more than once"),
+        ending_in_one_sentence(),
+        ProcessPoolExecutor(1, fork) as pool,
+    ):
+        pool.submit(refuse_twice, ['a', 'a'], 'split').result()
+
+
+def test_a_missing_file_of_another_process_ends_in_its_sentence():
+    fork = multiprocessing.get_context('fork')
+    with (
+        pytest.raises(SystemExit, match=r'^error: .*none\.txt'),
+        ending_in_one_sentence(),
+        ProcessPoolExecutor(1, fork) as pool,
+    ):
+        pool.submit(open, 'none.txt').result()
+
+
+def test_a_lack_of_memory_says_what_to_lower():
+    with pytest.raises(SystemExit, match='batch_size'), ending_in_one_sentence():
+        raise torch.OutOfMemoryError('CUDA out of memory')

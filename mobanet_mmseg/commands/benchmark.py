@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Iterable
 
 import torch
-from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import track
@@ -13,6 +12,7 @@ from mobanet_cli.arguments import read_settings
 from mobanet_mmseg.experiments.speed import Settings, measure_rows, plan_rows
 from mobanet_mmseg.experiments.speed_report import to_json, to_markdown
 from mobanet_mmseg.inference.inferencer import AMP_TYPES
+from mobanet_mmseg.inference.trained import find_device
 from mobanet_mmseg.mistakes import ending_in_one_sentence
 
 
@@ -24,7 +24,7 @@ def measure(args: argparse.Namespace) -> None:
         args: What tools/analysis_tools/benchmark.py was told.
     """
     MMLogger.get_instance('benchmark').setLevel('ERROR')  # of how the optimizers are built
-    device = torch.device(get_device() if args.device == 'auto' else args.device)
+    device = find_device(args.device)
     if device.type == 'cuda':
         torch.backends.cudnn.benchmark = True  # as in training
     variants = [(name, read_settings(rest)) for name, *rest in args.variant]

@@ -27,6 +27,7 @@ from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.datasets.isprs import ISPRSPotsdamDataset
 from mobanet_mmseg.engine.machine import describe_machine
 from mobanet_mmseg.inference.inferencer import AMP_TYPES, MultimodalInferencer
+from mobanet_mmseg.inference.trained import find_device
 from mobanet_mmseg.mistakes import ending_in_one_sentence
 from mobanet_mmseg.models.tiled import TiledEncoderDecoder
 from mobanet_mmseg.tiling.windows import Tiling, plan_strips
@@ -74,6 +75,7 @@ def measure(args: argparse.Namespace) -> None:
         args: What tools/analysis_tools/benchmark_prediction.py was told.
     """
     init_default_scope('mmseg')
+    find_device(args.device)  # before anything is built
     print(describe_machine(args.device))
     for name in args.sections:
         print(f'\n{name}', flush=True)

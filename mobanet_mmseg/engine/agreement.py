@@ -110,6 +110,11 @@ def _heads(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _workers(split: Split) -> Iterator[str]:
+    if split.loader.get('batch_size', 1) < 1:
+        yield (
+            f'{split.name}_dataloader.batch_size is {split.loader.batch_size}: give the samples of '
+            'a batch, 1 or more.'
+        )
     for key in ('persistent_workers', 'prefetch_factor'):
         if split.loader.get(key) and not split.loader.get('num_workers'):
             name = f'{split.name}_dataloader'

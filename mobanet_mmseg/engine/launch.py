@@ -8,8 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mobanet_mmseg.configs import read_config
+from mobanet_mmseg.configs import check_sections, merge_settings, read_config
 from mobanet_mmseg.datasets.splits import follow_split
+from mobanet_mmseg.launchers import check_launcher
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -30,7 +31,9 @@ def load_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if args.cfg_options is not None:
         _check_hooks(args.cfg_options, config)
-        config.merge_from_dict(args.cfg_options)
+        merge_settings(config, args.cfg_options)
+        check_sections(config)
+    check_launcher(config.launcher)
     if args.work_dir is not None:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:

@@ -37,7 +37,14 @@ class FrozenOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             super().add_params(params, module, prefix, is_dcn_module)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer and its wrapper for a model."""
+        """Build the optimizer and its wrapper for a model.
+
+        Args:
+            model: The model.
+
+        Raises:
+            ValueError: If there is no such optimizer.
+        """
         chosen = {'fused', 'foreach', 'differentiable'} & self.optimizer_cfg.keys()
         devices = {parameter.device.type for parameter in model.parameters()}
         if self._is_adam() and not chosen and devices <= {'cpu', 'cuda'}:
@@ -52,6 +59,11 @@ class FrozenOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if isinstance(kind, str):
             with OPTIMIZERS.switch_scope_and_registry(None) as registry:
                 kind = registry.get(kind)
+            if kind is None:  # MMEngine would go on with it
+                raise ValueError(
+                    f'optim_wrapper.optimizer.type is {self.optimizer_cfg["type"]!r}, which is no '
+                    'optimizer that is registered: give one of torch.optim, such as AdamW.'
+                )
         return inspect.isclass(kind) and issubclass(kind, torch.optim.Adam | torch.optim.AdamW)
 
 

@@ -27,6 +27,7 @@ from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import MapPaths, Maps, count_labels, map_paths, write_maps
 from mobanet_mmseg.inference.reading import PairReader
+from mobanet_mmseg.launchers import check_launcher
 from mobanet_mmseg.rasters.files import RasterInfo, gdal_settings
 from mobanet_mmseg.rasters.sources import check_alike
 from mobanet_mmseg.tiling.windows import Strip, Window, by_block, share_strips
@@ -37,12 +38,6 @@ ROWS_AT_ONCE = 512  # rows that are copied at a time when the shares are joined
 # processes wait for the slowest one's share, or rasters, far longer than torch's 30 minutes; one
 # that has died is found at once, as its connections close
 PATIENCE = timedelta(days=7)
-# what each launcher says in the environment
-LAUNCHERS = {
-    'pytorch': ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
-    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
-    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'MASTER_ADDR'),
-}
 
 Item = TypeVar('Item')
 
@@ -67,20 +62,9 @@ def start_processes(launcher: str) -> None:
     Raises:
         ValueError: If another launcher, or none, has started this process, or it lacks a GPU.
     """
+    check_launcher(launcher)
     if launcher == 'none':
-        count = int(os.environ.get('WORLD_SIZE', 1))
-        if count > 1 and distributed.is_torchelastic_launched():
-            raise ValueError(
-                f'torchrun has started {count} processes, each of which would do all the work: '
-                'give --launcher pytorch.'
-            )
         return
-    missing = [name for name in LAUNCHERS[launcher] if name not in os.environ]
-    if missing:
-        raise ValueError(
-            f'--launcher {launcher} finds no {", ".join(missing)} in the environment: start the '
-            'processes with torchrun (pytorch), srun (slurm) or mpirun (mpi), or leave it out.'
-        )
     gpus = torch.cuda.device_count()
     if launcher == 'pytorch':  # not by MMEngine, which would ask for a GPU here, too
         if gpus:

@@ -4,7 +4,7 @@ import csv
 import glob
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +16,7 @@ from mobanet_mmseg.writing import decode
 
 RASTERS = ('.tif', '.tiff', '.jp2', '.img', '.vrt', '.png')  # what of a folder is a raster
 OUTPUTS = ('.tif', '.tiff')
+MOST_BRACKETS = 8  # pairs in a pattern, of which each is tried
 COLUMNS = ('rgb', 'aux', 'out')
 
 Key = tuple[str, ...]
@@ -75,11 +76,27 @@ def find_pairs(rgb: str, aux: str | None, out: str) -> list[Pair]:
     else:
         pairs = _match(rgb, aux)
     target = Path(out)
+    _check_out(out)
     if not several and not target.is_dir() and not out.endswith('/'):
         return _checked([Pair(*pairs[0], target)])
     if target.is_file() or (several and target.suffix.lower() in OUTPUTS and not target.is_dir()):
         raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
     return _checked(Pair(image, other, target / _map_name(image)) for image, other in pairs)
+
+
+def _check_out(out: str) -> None:
+    """Refuse an output path that can only be a mistake."""
+    if not out.strip():
+        raise ValueError('--out is empty: give the label map to write, or a folder.')
+    wildcards = [name for name in Path(out).parts if '*' in name]
+    if wildcards and not Path(out).exists():
+        raise ValueError(
+            f'{out} has a wildcard, which stands for nothing where files are written: give the '
+            'folder of the label maps, which get the names of the optical rasters.'
+        )
+    blocking = next((path for path in Path(out).parents if path.is_file()), None)
+    if blocking is not None:
+        raise ValueError(f'{blocking} is a file, so that {out} cannot be written into it.')
 
 
 def _map_name(image: str | Path) -> str:
@@ -111,6 +128,8 @@ def read_pairs(csv_path: str | Path, out: str | None = None) -> list[Pair]:
             f'{csv_path} has {"a" if out else "no"} column out and {out or "no"} folder is given '
             'for the label maps: give one of the two.'
         )
+    if out is not None:
+        _check_out(out)
     if out is not None and Path(out).is_file():
         raise ValueError(f'{out} is a file where the folder of the label maps is expected.')
     pairs = []
@@ -237,7 +256,7 @@ def _matching(source: str) -> dict[str | Path, Key]:
     named = suffix and not glob.has_magic(suffix)  # other suffixes on request alone
     found = {}
     # brackets stand for characters, but in the names of folders that there are
-    for pattern in (_literal_folders(source), source.replace('[', '[[]')):
+    for pattern in (_literal_folders(source), *_with_brackets(source)):
         captured = _wildcards(gdal_name(pattern))
         found = found or {
             path: captured.fullmatch(_posix(path)).groups(default='')
@@ -245,6 +264,17 @@ def _matching(source: str) -> dict[str | Path, Key]:
             if named or PurePosixPath(path).suffix.lower() in RASTERS
         }
     return found
+
+
+def _with_brackets(source: str) -> Iterator[str]:
+    """The patterns where brackets stand for themselves: one pair of them, then all."""
+    found = re.finditer(r'\[\[\]|\[', source)
+    starts = [match.start() for match in found if match[0] == '[']  # not one that is escaped
+    sets = [{start} for start in starts] if 1 < len(starts) <= MOST_BRACKETS else []
+    for literal in (*sets, {*starts}):
+        yield ''.join(
+            '[[]' if index in literal else character for index, character in enumerate(source)
+        )
 
 
 def _glob(pattern: str, captured: re.Pattern) -> list[str | Path]:

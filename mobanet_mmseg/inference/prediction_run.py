@@ -32,6 +32,7 @@ from mobanet_mmseg.inference.maps import NODATA, Maps, count_labels, write_maps
 from mobanet_mmseg.inference.pairs import Pair
 from mobanet_mmseg.inference.prediction_jobs import Job, list_jobs
 from mobanet_mmseg.inference.prediction_picture import draw_pair
+from mobanet_mmseg.mistakes import sentence_of
 from mobanet_mmseg.modalities import AuxRange
 from mobanet_mmseg.vectors.sidecars import write_sidecars
 
@@ -69,8 +70,11 @@ def _predict_with_others(args: argparse.Namespace) -> list[str]:
         failures = _predict(args)
     except OtherProcessError:
         pass  # the other process tells
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        failures = [str(error)]
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        failures = [sentence]
     return gathered(failures)
 
 

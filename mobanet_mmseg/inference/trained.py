@@ -12,7 +12,7 @@ from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
 from mobanet_mmseg.classes import IGNORE_INDEX
-from mobanet_mmseg.configs import find_config
+from mobanet_mmseg.configs import read_config
 from mobanet_mmseg.datasets.loading import LoadRasterAnnotations
 from mobanet_mmseg.datasets.multimodal import MultimodalSegDataset
 from mobanet_mmseg.datasets.wrappers import build_parts
@@ -47,9 +47,9 @@ def load_segmentor(
         CheckpointError: If the checkpoint is none of MMEngine's, or does not fit the config.
         ValueError: If the device is not there, or the model is no ``EncoderDecoder``.
     """
-    device = _find_device(device)
+    device = find_device(device)
     if not isinstance(config, Config):
-        config = find_config(config)
+        config, cfg_options = read_config(config, cfg_options), None
     content = with_origin(read_checkpoint(checkpoint), checkpoint)
     meta = content.get('meta') or {}
     if 'state_dict' not in content or not meta.get('dataset_meta'):
@@ -227,7 +227,15 @@ def _agreed(config: Config, name: str, values: list[Any]) -> Any:
     return values[0]
 
 
-def _find_device(device: str) -> torch.device:
+def find_device(device: str) -> torch.device:
+    """Find a device by what a user calls it.
+
+    Args:
+        device: ``cpu``, ``cuda:0`` ..., or ``auto`` for this process's GPU if there is one.
+
+    Raises:
+        ValueError: If it is not there.
+    """
     if device == 'auto':
         gpu = torch.cuda.is_available()
         return torch.device('cuda', torch.cuda.current_device()) if gpu else torch.device('cpu')

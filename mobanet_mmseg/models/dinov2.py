@@ -45,7 +45,7 @@ class DINOv2(Encoder):
         init_cfg: See :class:`Encoder`.
 
     Raises:
-        ValueError: If ``arch`` is no size of DINOv2.
+        ValueError: If ``arch`` is no size of DINOv2, or its heads do not divide its channels.
     """
 
     licence = 'Apache-2.0'
@@ -64,6 +64,11 @@ class DINOv2(Encoder):
             raise ValueError(f'DINOv2 got arch={arch!r}; it is {", ".join(ARCHS)}, or a dict.')
         settings = dict(ARCHS[arch] if isinstance(arch, str) else arch)
         ffn_type = settings.pop('ffn_type', 'origin')
+        if settings['embed_dims'] % settings['num_heads']:  # mmpretrain would fail when it runs
+            raise ValueError(
+                f'DINOv2 got arch={settings}, whose embed_dims its num_heads do not divide: '
+                'correct one of the two.'
+            )
         vit = dict(
             type='mmpretrain.VisionTransformer',
             arch=settings,

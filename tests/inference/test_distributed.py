@@ -11,7 +11,6 @@ from scenes.distributed import EVERY_MAP, files_of, hidden_in, inferencer_of, wr
 
 from mobanet_mmseg.inference import distributed, predict, reading
 from mobanet_mmseg.inference.distributed import (
-    LAUNCHERS,
     LostProcessError,
     OtherProcessError,
     agreed,
@@ -21,6 +20,7 @@ from mobanet_mmseg.inference.distributed import (
     share_items,
     start_processes,
 )
+from mobanet_mmseg.launchers import LAUNCHERS
 
 shared = predict_file_shared
 

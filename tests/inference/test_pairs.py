@@ -1,3 +1,4 @@
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -134,6 +135,40 @@ def test_brackets_that_stand_for_no_character_are_brackets(here):
         't[2]_7.tif',
         't[2]_8.tif',
     ]
+
+
+def test_brackets_and_sets_of_characters_stand_in_one_pattern(here):
+    touch('rgb/t[1]_1.tif', 'rgb/t[1]_2.tif', 'rgb/t[1]_3.tif', 'dsm/d[1]_01.tif', 'dsm/d[1]_2.tif')
+    assert find_pairs('rgb/t[1]_[12].tif', 'dsm/d[1]_*.tif', 'out[1]') == [
+        pair('rgb/t[1]_1.tif', 'dsm/d[1]_01.tif', 'out[1]/t[1]_1.tif'),
+        pair('rgb/t[1]_2.tif', 'dsm/d[1]_2.tif', 'out[1]/t[1]_2.tif'),
+    ]
+
+
+def test_each_file_with_brackets_is_paired_and_written_by_its_name(here):
+    touch('rgb/tile[1].tif', 'dsm/tile[1].tif')
+    expected = [pair('rgb/tile[1].tif', 'dsm/tile[1].tif', 'o/tile[1].tif')]
+    for rgb, dsm, out in (
+        ('rgb/tile[1].tif', 'dsm/tile[1].tif', 'o/tile[1].tif'),
+        ('rgb/tile[1].tif', 'dsm/tile[1].tif', 'o/'),
+        ('rgb/tile[*].tif', 'dsm/tile[*].tif', 'o'),
+    ):
+        assert find_pairs(rgb, dsm, out) == expected
+
+
+@pytest.mark.parametrize(
+    ('out', 'sentence'),
+    [
+        ('', '--out is empty'),
+        ('maps/*.tif', 'has a wildcard, which stands for nothing where files are written'),
+        ('a.tif/map.tif', 'a.tif is a file, so that a.tif/map.tif cannot be written into it'),
+        ('map.png', 'is to be a GeoTIFF'),
+    ],
+)
+def test_an_output_path_that_is_a_mistake_is_told(here, out, sentence):
+    touch('a.tif')
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        find_pairs('a.tif', None, out)
 
 
 @pytest.fixture
