@@ -15,6 +15,18 @@ from mobanet_mmseg.mistakes import ending_in_one_sentence
 from mobanet_mmseg.rasters.sources import files_behind
 from mobanet_mmseg.writing import check_outputs, prepare_place
 
+SETTINGS = (
+    'device',
+    'modality',
+    'window',
+    'stride',
+    'blend',
+    'tta',
+    'amp',
+    'batch_size',
+    'cfg_options',
+)
+
 
 @ending_in_one_sentence()
 def calibrate(args: argparse.Namespace) -> None:
@@ -28,19 +40,8 @@ def calibrate(args: argparse.Namespace) -> None:
             raise ValueError(f'--{name} got {getattr(args, name)}: give a number above 0.')
     if args.report is not None and args.check == 'none':
         raise ValueError('--report tells what was checked, and --check is none: leave one out.')
-    inferencer = MultimodalInferencer(
-        args.config,
-        args.checkpoint,
-        device=args.device,
-        modality=args.modality,
-        window=args.window,
-        stride=args.stride,
-        blend=args.blend,
-        tta=args.tta,
-        amp=args.amp,
-        batch_size=args.batch_size,
-        cfg_options=args.cfg_options,
-    )
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    inferencer = MultimodalInferencer(args.config, args.checkpoint, **settings)
     config = inferencer.model.cfg
     fit = labelled_tiles(config, args.fit)
     check = None if args.check == 'none' else labelled_tiles(config, args.check)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from scenes.prediction import DATASET, META, PALETTE
 
 from mobanet_mmseg.inference.trained import (
-    _find_device,
+    find_device,
     load_segmentor,
     open_truth,
     reading_spec,
@@ -138,5 +138,5 @@ def test_device_that_is_not_there_is_refused(scene):
 def test_device_of_its_own_is_the_process_s(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
-    assert _find_device('auto') == torch.device('cuda:1')
-    assert _find_device('cpu') == torch.device('cpu')
+    assert find_device('auto') == torch.device('cuda:1')
+    assert find_device('cpu') == torch.device('cpu')
