@@ -1,9 +1,10 @@
 """Tells users' mistakes, which end in one sentence, from bugs, which keep their traceback.
 
 Where an error was raised tells whose it is. What this package raises on purpose is about what it
-was given, and so is what the system says of a file. While MMEngine builds what a config names, an
-error is the config's if libraries' code alone was run, or if ours was called with a key or a kind
-of value that stands in the config. All else is a bug, ours or of a class of the user's own.
+was given, and so is what the system, or a library that reads files, says of one. While MMEngine
+builds what a config names, an error is the config's if libraries' code alone was run, or if ours
+was called with a key or a kind of value that stands in the config. All else is a bug, ours or of a
+class of the user's own.
 """
 
 import os
@@ -26,6 +27,7 @@ from mobanet_mmseg.signatures import misfits, near_argument, unknown_argument
 
 PACKAGE = Path(__file__).parent
 LIBRARIES = [Path(get_path(name)) for name in ('stdlib', 'purelib', 'platlib')]
+READERS = ('rasterio', 'pyogrio', 'pyproj', 'PIL', 'json', 'csv', 'codecs', 'encodings')  # of files
 # where MMEngine makes something of a config; runners build their loops only when they start
 RUNNERS = re.compile(r'mmengine/(runner/(runner|_flexible_runner)|_strategy/\w+)\.py$')
 BUILDING = re.compile(r'from_cfg|__init__|(build|setup|wrap|scale|register)_\w+|prepare')
@@ -77,7 +79,9 @@ def sentence_of(error: Exception) -> str | None:
     if type(error).__name__ == 'OutOfMemoryError':  # torch's
         return MEMORY
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if isinstance(error, ValueError) and _is_ours(frames[-1]) and _raised_on_purpose(error):
+    if isinstance(error, ValueError) and (
+        _is_of_reader(frames[-1]) or (_is_ours(frames[-1]) and _raised_on_purpose(error))
+    ):
         return str(error)
     return _mistake_of_config(error, frames)
 
@@ -101,6 +105,10 @@ def _is_of_library(frame: FrameType) -> bool:
     path = Path(frame.f_code.co_filename)
     of_library = any(path.is_relative_to(library) for library in LIBRARIES)
     return of_library and not _is_ours(frame)
+
+
+def _is_of_reader(frame: FrameType) -> bool:
+    return frame.f_globals.get('__name__', '').partition('.')[0] in READERS
 
 
 def _raised_on_purpose(error: Exception) -> bool:

@@ -1,8 +1,10 @@
+import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
+from rasterio.crs import CRS
 from torch.utils.data import DataLoader, Dataset
 
 from mobanet_mmseg.datasets.multimodal import refuse_twice
@@ -29,6 +31,13 @@ def test_what_fails_within_the_package_keeps_its_traceback():
     failing = compile("float('a')", str(PACKAGE / 'numbers.py'), 'exec')
     with pytest.raises(ValueError, match='could not convert'), ending_in_one_sentence():
         exec(failing)
+
+
+def test_what_a_library_says_of_a_files_content_ends_in_its_sentence():
+    with pytest.raises(SystemExit, match='^error: The WKT could not'), ending_in_one_sentence():
+        CRS.from_wkt('no place')
+    with pytest.raises(SystemExit, match='^error: Expecting value'), ending_in_one_sentence():
+        json.loads('no numbers')
 
 
 class Twice(Dataset):
