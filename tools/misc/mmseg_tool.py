@@ -17,8 +17,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mobanet_mmseg.engine.launch import ending_in_one_sentence  # seconds: after --help
-    from mobanet_mmseg.engine.mmseg_tools import run_mmseg_tool, tool_paths
+    from mobanet_mmseg.engine.mmseg_tools import run_mmseg_tool, tool_paths  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
 
     with ending_in_one_sentence():
         if args.tool == 'list':
