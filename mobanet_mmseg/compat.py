@@ -141,7 +141,8 @@ class _MissingOps(ModuleType):
 def stand_in_for_compiled_ops() -> None:
     """Put a module with a real spec in the place of ``mmcv._ext``.
 
-    The spec has no loader, so ``mmengine.utils.dl_utils.mmcv_full_available()`` still says no.
+    The spec has no loader, so ``mmengine.utils.dl_utils.mmcv_full_available()`` still says no; that
+    of onedl-mmengine says yes, and finds ops that it need not call.
     """
     module = _MissingOps('mmcv._ext')
     module.__spec__ = ModuleSpec('mmcv._ext', None)

@@ -1,5 +1,6 @@
 """The command `mobanet` runs the tools by their names; the distributions hold what it needs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -96,5 +97,15 @@ def test_source_and_what_it_installs_hold_what_runs(tmp_path):
     assert {f'{home}/model-index.yml', 'mobanet_mmseg/py.typed', 'mobanet_cli/py.typed'} <= inside
     assert 'mobanet_mmseg/conversion/dronedeploy_scenes.txt' in inside
     assert not any(name.startswith('tests') or name.endswith('.pyc') for name in inside)
+    for words in ('--help', 'demo --help'):
+        done = subprocess.run(
+            [sys.executable, '-P', '-m', 'mobanet_cli', *words.split()],
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(tmp_path / 'lib')},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert 'demo' in done.stdout
     points = (unpacked / 'mobanet_mmseg.egg-info' / 'entry_points.txt').read_text()
     assert 'mobanet = mobanet_cli.commands:main' in points
