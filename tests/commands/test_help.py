@@ -1,5 +1,7 @@
 """Tools say what they take before they import what that takes, in the words of the package."""
 
+import ast
+import importlib
 import json
 import runpy
 import subprocess
@@ -49,6 +51,14 @@ def test_help_of_each_tool_comes_at_once_and_imports_no_stack():
     for tool, (said, seconds) in found.items():
         assert said.startswith('usage: '), tool
         assert seconds < 0.5, tool
+
+
+@pytest.mark.parametrize('tool', TOOLS)
+def test_what_a_tool_imports_after_its_arguments_is_there(tool):
+    for node in ast.walk(ast.parse((ROOT / tool).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            assert not [each.name for each in node.names if not hasattr(module, each.name)]
 
 
 def parsed(monkeypatch, tool, *words):

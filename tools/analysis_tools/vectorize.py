@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    from mobanet_mmseg.engine.launch import ending_in_one_sentence  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence  # seconds: after --help
     from mobanet_mmseg.vectors.sidecars import vectorize
 
     with ending_in_one_sentence():
