@@ -55,6 +55,7 @@ setup(
         'lite': requirements('openmmlab', 'lite'),
         'onedl': requirements('onedl'),
         'vector': requirements('vector'),
+        'onnx': requirements('onnx'),
         'tests': requirements('tests'),
     },
 )

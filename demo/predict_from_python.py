@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mobanet_mmseg import MultimodalInferencer
-from mobanet_mmseg.inference.inferencer import Prediction
+from mobanet_mmseg.inference.pair_inferencer import Prediction
 from mobanet_mmseg.visualization.colours import colourise, hillshade, stretch
 
 TILES = Path('data/synthetic')

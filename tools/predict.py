@@ -13,8 +13,8 @@ from mobanet_cli.arguments import add_cfg_options, add_device, add_launcher, add
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Segment rasters into label GeoTIFFs')
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('config', help='config file, or a model that export_onnx.py wrote (.onnx)')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; none beside an .onnx')
     files = parser.add_argument_group('files')
     files.add_argument('--rgb', help='optical raster, folder of them, or quoted pattern')
     files.add_argument('--aux', help='auxiliary raster, folder or pattern; warped if need be')

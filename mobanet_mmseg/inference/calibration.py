@@ -127,19 +127,17 @@ class Calibrator:
             The mean logits of some pixels (of a single channel, those of two classes), their
             predicted and their true classes, on the model's device.
         """
-        model, load = self.inferencer.model, LoadRasterAnnotations()
+        network, load = self.inferencer.network, LoadRasterAnnotations()
         self.show(tile['img_path'])
         with self.inferencer.open_pair(tile['img_path'], tile.get('aux_path')) as source:
             strips, tiling = self.inferencer.plan(source), self.inferencer.tiling
-            for window, (logits,), valid in predict_logits(
-                model, source, strips, tiling, self.inferencer.amp
-            ):
+            for window, (logits,), valid in predict_logits(network, source, strips, tiling):
                 results = load.transform({**tile, 'window': window, 'seg_fields': []})
                 truth = torch.from_numpy(results['gt_seg_map'])
                 labelled = (truth != IGNORE_INDEX) & valid
                 self._check_classes(tile, truth[labelled])
                 here = labelled.to(logits.device)
-                predicted = labels_of(model, logits)[here]
+                predicted = labels_of(logits, network.threshold)[here]
                 chosen = logits[:, here].T
                 if chosen.shape[1] == 1:
                     chosen = torch.cat([torch.zeros_like(chosen), chosen], dim=1)

@@ -24,8 +24,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from torch import distributed
 
 from mobanet_mmseg.classes import Classes
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import MapPaths, Maps, count_labels, map_paths, write_maps
+from mobanet_mmseg.inference.pair_inferencer import PairInferencer
 from mobanet_mmseg.inference.reading import PairReader
 from mobanet_mmseg.launchers import check_launcher
 from mobanet_mmseg.rasters.files import RasterInfo, gdal_settings
@@ -164,7 +164,7 @@ def _in_touch() -> Iterator[None]:
 
 @contextmanager
 def open_shared(
-    inferencer: MultimodalInferencer, rgb: str | Path, aux: str | Path | None, aux_range: Any
+    inferencer: PairInferencer, rgb: str | Path, aux: str | Path | None, aux_range: Any
 ) -> Iterator[PairReader]:
     """Open a pair of rasters in all processes; the first one finds the auxiliary range for all.
 
@@ -253,7 +253,7 @@ def write_shared(
 
 
 def predict_file_shared(
-    inferencer: MultimodalInferencer,
+    inferencer: PairInferencer,
     rgb: str | Path,
     aux: str | Path | None,
     out: str | Path,

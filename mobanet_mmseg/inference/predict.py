@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -29,29 +30,49 @@ Item = TypeVar('Item')
 _END = object()
 
 
-def plan_raster(model: EncoderDecoder, source: PairReader, tiling: Tiling) -> list[Strip]:
+@dataclass(frozen=True)
+class WindowNetwork:
+    """A trained network as sliding windows call it, whatever runs it.
+
+    Args:
+        run: Gives the logits (N, K, h, w) of raw windows (N, C, h, w), channels as they are read.
+        out_channels: Channels K of the logits.
+        device: Where windows go.
+        threshold: Of a single channel: the probability above which a pixel is of the second class.
+    """
+
+    run: Network
+    out_channels: int
+    device: torch.device
+    threshold: float | None = None
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Give the logits of windows; see ``run``."""
+        return self.run(windows)
+
+
+def plan_raster(network: WindowNetwork, source: PairReader, tiling: Tiling) -> list[Strip]:
     """Cover a raster with strips, in column blocks if it is so wide that memory would grow with it.
 
     Args:
-        model: A segmentor.
+        network: What is to predict.
         source: What to predict.
         tiling: Windows, strides and batch size.
     """
     height, width = tiling.window
     # float32 sums of a column, and its pixels beside those that replace them
-    column_bytes = 4 * height * (model.out_channels + 2 * source.num_channels)
+    column_bytes = 4 * height * (network.out_channels + 2 * source.num_channels)
     max_width = max(BLOCK_BYTES // column_bytes, BLOCK_WINDOWS * width)
     return plan_strips(source.info.height, source.info.width, tiling, max_width)
 
 
 @torch.inference_mode()
 def predict_rows(
-    model: EncoderDecoder,
+    network: WindowNetwork,
     source: PairReader,
     strips: Sequence[Strip],
     tiling: Tiling,
     *,
-    amp: torch.dtype | None = None,
     temperature: float = 1.0,
     probabilities: bool = False,
     confidence: bool = False,
@@ -59,11 +80,10 @@ def predict_rows(
     """Predict what some strips answer for, from the top, column block after column block.
 
     Args:
-        model: A segmentor in eval mode.
+        network: Of a trained model.
         source: What to predict; read ahead in a thread of its own.
         strips: All strips of the source, or one process's share.
         tiling: The tiling that they were made with.
-        amp: Type of autocast, ``torch.bfloat16`` or ``torch.float16``; None is full precision.
         temperature: Divides the mean logits before they become probabilities.
         probabilities: Whether to give them.
         confidence: Whether to give it.
@@ -74,30 +94,29 @@ def predict_rows(
     Raises:
         ValueError: If a raster is damaged, or the network's logits are not finite.
     """
-    wanted = {'probabilities': probabilities, 'confidence': confidence, 'temperature': temperature}
-    with closing(predict_logits(model, source, strips, tiling, amp)) as logits:
+    wanted = {'probabilities': probabilities, 'confidence': confidence}
+    settings = {'threshold': network.threshold, 'temperature': temperature, **wanted}
+    with closing(predict_logits(network, source, strips, tiling)) as logits:
         for done in logits:
-            maps = read_maps(model, done.window, done.logits[0], done.valid, **wanted)
+            maps = read_maps(done.window, done.logits[0], done.valid, **settings)
             del done  # the sums of a column block are not kept while the next one's are made
             yield maps
 
 
 @torch.inference_mode()
 def predict_logits(
-    model: EncoderDecoder,
+    network: WindowNetwork,
     source: PairReader,
     strips: Sequence[Strip],
     tiling: Tiling,
-    amp: torch.dtype | None = None,
 ) -> Iterator[Predicted]:
     """Give the mean logits of what some strips answer for; see :func:`predict_rows`.
 
     Args:
-        model: A segmentor in eval mode.
+        network: Of a trained model.
         source: What to predict; read ahead in a thread of its own.
         strips: All strips of the source, or one process's share.
         tiling: The tiling that they were made with.
-        amp: Type of autocast; None is full precision.
 
     Yields:
         The logits (1, K, h, w) of the next rows, means over the windows that hold a pixel.
@@ -105,8 +124,7 @@ def predict_logits(
     Raises:
         ValueError: If a raster is damaged, or the network's logits are not finite.
     """
-    device = next(model.parameters()).device
-    network = window_network(model, amp)
+    device = network.device
     size = (source.info.height, source.info.width)
 
     def read() -> Iterator[Rows]:
@@ -115,7 +133,7 @@ def predict_logits(
             yield Rows(torch.from_numpy(pixels)[None].to(device), torch.from_numpy(valid))
 
     with closing(ahead(read())) as rows:
-        for done in slide(network, model.out_channels, rows, strips, size, tiling):
+        for done in slide(network, network.out_channels, rows, strips, size, tiling):
             check_finite(done, source.info.path)
             yield done
             del done  # likewise
@@ -141,8 +159,8 @@ def check_finite(done: Predicted, path: str) -> None:
         )
 
 
-def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Network:
-    """Make a function of raw windows (N, C, h, w), channels as they are read, to their logits.
+def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> WindowNetwork:
+    """Let a segmentor take raw windows, channels as they are read.
 
     Args:
         model: A segmentor in eval mode; its data preprocessor normalises the windows, and pads them
@@ -151,7 +169,7 @@ def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Net
     """
     device = next(model.parameters()).device
 
-    def network(windows: Tensor) -> Tensor:
+    def run(windows: Tensor) -> Tensor:
         height, width = windows.shape[-2:]
         samples = [SegDataSample() for _ in windows]
         data = {'inputs': list(windows), 'data_samples': samples}
@@ -161,15 +179,16 @@ def window_network(model: EncoderDecoder, amp: torch.dtype | None = None) -> Net
         with torch.autocast(device.type, amp, enabled=amp is not None):
             return model.encode_decode(inputs, metas)[..., :height, :width]
 
-    return network
+    threshold = model.decode_head.threshold if model.out_channels == 1 else None
+    return WindowNetwork(run, model.out_channels, device, threshold)
 
 
 def read_maps(
-    model: EncoderDecoder,
     window: Window,
     logits: Tensor,
     valid: Tensor | None,
     *,
+    threshold: float | None = None,
     temperature: float = 1.0,
     probabilities: bool = False,
     confidence: bool = False,
@@ -177,15 +196,15 @@ def read_maps(
     """Turn mean logits into what is written.
 
     Args:
-        model: The segmentor, which knows the threshold of a single channel.
         window: Where the logits lie.
         logits: (K, h, w); of one channel, those of the second of two classes.
         valid: (h, w) bool, where there is optical data; None is everywhere.
+        threshold: See :class:`WindowNetwork`.
         temperature: Divides the logits before they become probabilities; labels do not change.
         probabilities: Whether to give them.
         confidence: Whether to give it.
     """
-    labels = labels_of(model, logits)
+    labels = labels_of(logits, threshold)
     if len(logits) == 1:
         shares = (logits / temperature).sigmoid()
         shares = torch.cat([1 - shares, shares])
@@ -212,18 +231,18 @@ def read_maps(
     )
 
 
-def labels_of(model: EncoderDecoder, logits: Tensor) -> Tensor:
+def labels_of(logits: Tensor, threshold: float | None = None) -> Tensor:
     """Choose the class of each pixel.
 
     Args:
-        model: The segmentor, which knows the threshold of a single channel.
         logits: (K, h, w); of one channel, those of the second of two classes.
+        threshold: See :class:`WindowNetwork`.
 
     Returns:
         (h, w) class indices.
     """
     if len(logits) == 1:
-        return (logits[0].sigmoid() > model.decode_head.threshold).long()
+        return (logits[0].sigmoid() > threshold).long()
     return logits.argmax(dim=0)
 
 

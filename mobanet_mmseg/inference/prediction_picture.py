@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.inference.pair_inferencer import PairInferencer
 from mobanet_mmseg.inference.pairs import Pair
-from mobanet_mmseg.inference.trained import aux_kind, open_truth
 from mobanet_mmseg.modalities import AuxRange
 from mobanet_mmseg.rasters.windows import read_window
 from mobanet_mmseg.tiling.windows import Window
@@ -16,7 +15,7 @@ LONGER_SIDE = 2400  # pixels that are drawn at most: twice a panel's, which is t
 
 
 def draw_pair(
-    inferencer: MultimodalInferencer,
+    inferencer: PairInferencer,
     pair: Pair,
     label_path: str | Path | None,
     picture_path: str | Path,
@@ -37,10 +36,9 @@ def draw_pair(
         ValueError: If the files do not fit each other or the model.
     """
     rgb, predicted, true = [], [], []
-    config = inferencer.model.cfg
     with inferencer.open_pair(pair.rgb, pair.aux, aux_range) as source:
         info = source.info
-        truth = None if label_path is None else open_truth(config, info.path, label_path)
+        truth = None if label_path is None else inferencer.open_truth(info.path, label_path)
         step = -(-max(info.height, info.width) // LONGER_SIDE)
         for row in range(0, info.height, step):
             window = Window(row, 0, 1, info.width)
@@ -55,7 +53,7 @@ def draw_pair(
         truth=np.stack(true) if true else None,
         prediction=np.stack(predicted),
         classes=inferencer.classes,
-        aux_kind=aux_kind(config),
+        aux_kind=inferencer.aux_kind,
     )
     save_picture(picture_path, picture)
     print(picture_path)

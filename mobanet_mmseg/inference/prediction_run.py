@@ -29,6 +29,9 @@ from mobanet_mmseg.inference.distributed import (
 )
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.maps import NODATA, Maps, count_labels, write_maps
+from mobanet_mmseg.inference.onnx_inferencer import OnnxInferencer
+from mobanet_mmseg.inference.onnx_settings import is_onnx
+from mobanet_mmseg.inference.pair_inferencer import PairInferencer
 from mobanet_mmseg.inference.pairs import Pair
 from mobanet_mmseg.inference.prediction_jobs import Job, list_jobs
 from mobanet_mmseg.inference.prediction_picture import draw_pair
@@ -125,7 +128,7 @@ def _keeping(failures: list[str], pair: Pair) -> Iterator[None]:
 
 def _finish_pair(
     args: argparse.Namespace,
-    inferencer: MultimodalInferencer,
+    inferencer: PairInferencer,
     job: Job,
     counts: np.ndarray | None,
     aux_range: str | AuxRange,
@@ -148,25 +151,45 @@ def _progress() -> Progress:
     return Progress(*columns, *timing, **shown, disable=not is_main_process())
 
 
-def _load_inferencer(args: argparse.Namespace) -> MultimodalInferencer:
-    batch_size = args.batch_size
-    if batch_size not in (None, 'auto'):
-        if not batch_size.isdigit():
-            raise ValueError(f"--batch-size got {batch_size}: give a number of windows, or 'auto'.")
-        batch_size = int(batch_size)
-    return MultimodalInferencer(
-        args.config,
-        args.checkpoint,
-        device=args.device,
-        modality=args.modality,
-        window=_read_sides('window', args.window),
-        stride=_read_sides('stride', args.stride),
-        batch_size=batch_size,
-        blend=args.blend,
-        tta=args.tta,
-        amp=args.amp,
-        cfg_options=args.cfg_options,
-    )
+def _load_inferencer(args: argparse.Namespace) -> PairInferencer:
+    settings = {
+        'device': args.device,
+        'modality': args.modality,
+        'window': _read_sides('window', args.window),
+        'stride': _read_sides('stride', args.stride),
+        'batch_size': _read_batch_size(args.batch_size),
+        'blend': args.blend,
+        'tta': args.tta,
+    }
+    if is_onnx(args.config):
+        given = {
+            'a checkpoint': args.checkpoint,
+            '--amp': args.amp,
+            '--cfg-options': args.cfg_options,
+            '--label': args.label,
+        }
+        wrong = [name for name, value in given.items() if value]
+        if wrong:
+            raise ValueError(
+                f'{args.config} is a whole model, which takes no {" and no ".join(wrong)}: leave '
+                'out what is not its own, or give config and checkpoint.'
+            )
+        return OnnxInferencer(args.config, **settings)
+    if args.checkpoint is None:
+        raise ValueError(
+            f'{args.config} comes without a checkpoint: give the file that the training wrote '
+            'behind the config, or a model that tools/export_onnx.py wrote (.onnx) alone.'
+        )
+    more = {'amp': args.amp, 'cfg_options': args.cfg_options}
+    return MultimodalInferencer(args.config, args.checkpoint, **settings, **more)
+
+
+def _read_batch_size(words: str | None) -> int | str | None:
+    if words in (None, 'auto'):
+        return words
+    if not words.isdigit():
+        raise ValueError(f"--batch-size got {words}: give a number of windows, or 'auto'.")
+    return int(words)
 
 
 def _read_range(words: list[str] | None) -> str | AuxRange:
@@ -190,7 +213,7 @@ def _read_sides(name: str, sides: list[int] | None) -> tuple[int, int] | None:
 
 
 def _predict_pair(
-    inferencer: MultimodalInferencer,
+    inferencer: PairInferencer,
     job: Job,
     aux_range: str | AuxRange,
     shared: bool,
@@ -231,8 +254,8 @@ def _share_text() -> str:
     return f' (1 of {get_world_size()} shares)' if get_world_size() > 1 else ''
 
 
-def _describe_windows(inferencer: MultimodalInferencer) -> str:
-    device, tiling = next(inferencer.model.parameters()).device, inferencer.tiling
+def _describe_windows(inferencer: PairInferencer) -> str:
+    device, tiling = inferencer.network.device, inferencer.tiling
     window, stride = (' x '.join(map(str, sides)) for sides in (tiling.window, tiling.stride))
     return (
         f'on {device}: windows of {window} pixels, stride {stride}, {tiling.batch_size} at once, '

@@ -98,7 +98,7 @@ class CPIA(BaseModule):
         spare = -(up.shape[-1] + 1) % 8
         hidden = F.pad(F.pad(hidden, (0, 1), value=1.0), (0, spare, num_special, 0))
         up = F.pad(torch.cat([up, bias[..., None]], dim=-1), (0, spare))
-        change = hidden.flatten(1, 2) @ up.mT  # (2, B (T + N), C)
+        change = hidden.flatten(1, 2) @ up.transpose(1, 2)  # (2, B (T + N), C)
         return streams + change.view_as(streams)
 
     def _hidden(self, streams: Tensor, num_special: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,10 +108,20 @@ class CPIA(BaseModule):
             matrices, offset = self._associate()
             up = torch.stack([adapter.up.weight for adapter in adapters])
             bias = torch.stack([adapter.up.bias for adapter in adapters])
-        hidden = torch.bmm(streams.flatten(1, 2), matrices.mT).sum(0) + offset  # (B (T + N), 2h)
+        hidden = (
+            torch.bmm(streams.flatten(1, 2), matrices.transpose(1, 2)).sum(0) + offset
+        )  # (B (T + N), 2h)
         hidden = hidden.unflatten(0, streams.shape[1:3])[:, num_special:].relu()
         halves = zip(adapters, hidden.chunk(2, dim=-1), strict=True)
         return torch.stack([adapter.dropout(half) for adapter, half in halves]), up, bias
+
+    @torch.no_grad()
+    def associate_for_good(self) -> None:
+        """Keep what is formed of weights alone; of a network that trains no more."""
+        if not isinstance(self.adapter_rgb, AddPrompt):
+            matrices, offset = self._associate()
+            self.register_buffer('matrices', matrices, persistent=False)
+            self.register_buffer('offset', offset, persistent=False)
 
     def _associate(self) -> tuple[Tensor, Tensor]:
         """Form what leads from both streams' tokens to both adapters' hidden features.
@@ -120,6 +130,8 @@ class CPIA(BaseModule):
             (2, 2h, C), per modality of the tokens the rows of both adapters, and (2h,), what
             tokens of 0 give.
         """
+        if 'matrices' in self._buffers:
+            return self.matrices, self.offset
         pairs = ((self.adapter_rgb, self.tft_rgb), (self.adapter_aux, self.tft_aux))
         injected = torch.cat([(a.inject.weight * (1 + t.gamma)) for a, t in pairs])  # (2h, C)
         fuse = torch.stack(self.fuse.weight.chunk(2, dim=1))  # (2, r, r), for reduced rgb and aux

@@ -3,12 +3,12 @@
 from math import isqrt
 
 import torch
-import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.once_a_grid import once_a_grid
+from mobanet_mmseg.models.resizing import resize_positions
 
 ARCHS = {
     'small': dict(embed_dims=384, num_layers=12, num_heads=6, feedforward_channels=1536),
@@ -91,7 +91,7 @@ class DINOv2(Encoder):
         special = positions[:, :1] + self.vit.cls_token
         if self.num_registers:
             special = torch.cat([special, self.vit.register_tokens], dim=1)
-        special = special.to(tokens.dtype).expand(len(tokens), -1, -1)
+        special = special.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([special, tokens + positions[:, 1:]], dim=1)
 
     def run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:
@@ -123,7 +123,7 @@ class DINOv2(Encoder):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embedding (1, 1 + N, C) for an h x w grid."""
-        if grid == self._native:
+        if grid == self._native and not torch.jit.is_tracing():  # a trace is for any grid
             return self.vit.pos_embed
         return once_a_grid(
             self.vit.pos_embed, grid, lambda table: self._resize(table, self._native, grid)
@@ -133,9 +133,7 @@ class DINOv2(Encoder):
         """Resize the patches' part of a (1, 1 + N, C) position embedding."""
         cls, patches = positions.float().tensor_split([1], dim=1)
         maps = patches.transpose(1, 2).unflatten(2, old)
-        if self.num_registers:
-            resized = F.interpolate(maps, size=new, mode='bicubic', antialias=True)
-        else:
-            scale = [float(b + self.POSITION_OFFSET) / a for a, b in zip(old, new, strict=True)]
-            resized = F.interpolate(maps, scale_factor=scale, mode='bicubic')
+        aligned = bool(self.num_registers)
+        offset = 0.0 if aligned else self.POSITION_OFFSET
+        resized = resize_positions(maps, new, offset=offset, antialias=aligned)
         return torch.cat([cls, resized.flatten(2).transpose(1, 2)], dim=1)

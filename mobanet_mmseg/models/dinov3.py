@@ -108,7 +108,7 @@ class DINOv3(Encoder):
         """See :meth:`Encoder.add_positions`; the blocks know the positions themselves."""
         tokens = patches.flatten(2).transpose(1, 2)
         special = torch.cat([self.vit.cls_token, self.vit.register_tokens], dim=1)
-        special = special.to(tokens.dtype).expand(len(tokens), -1, -1)
+        special = special.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         return torch.cat([special, tokens], dim=1)
 
     def run_blocks(self, tokens: Tensor, first: int, last: int, grid: tuple[int, int]) -> Tensor:

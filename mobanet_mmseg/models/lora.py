@@ -115,9 +115,11 @@ class QueryValueUpdate(nn.Module):
     def matrices(self) -> tuple[Tensor, Tensor]:
         """Give what makes 2r features of tokens, (2, C, 2r), and changes of those, (2, 2r, 3C)."""
         channels = self.down.shape[-1]
-        queries = F.pad(self.up[:, 0].mT, (0, 2 * channels))
-        values = F.pad(self.up[:, 1].mT, (2 * channels, 0))
-        return self.down.flatten(1, 2).mT, self.scale * torch.cat([queries, values], dim=1)
+        queries = F.pad(self.up[:, 0].transpose(-2, -1), (0, 2 * channels))
+        values = F.pad(self.up[:, 1].transpose(-2, -1), (2 * channels, 0))
+        return self.down.flatten(1, 2).transpose(-2, -1), self.scale * torch.cat(
+            [queries, values], dim=1
+        )
 
     def forward(self, layer: nn.Linear, given: tuple[Tensor], qkv: Tensor) -> Tensor:
         """Update what a layer gives; torch calls it after the layer.

@@ -50,6 +50,7 @@ def once_a_grid(table: Tensor, grid: Hashable, compute: Callable[[Tensor], Tenso
         table.requires_grad
         or table.is_inference()
         or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # to ONNX, for any grid
         or type(memory) is not Tensor  # one of shapes alone, of an estimate
     ):
         return compute(table)

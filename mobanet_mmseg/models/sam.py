@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mobanet_mmseg.models.encoder import Encoder
 from mobanet_mmseg.models.once_a_grid import once_a_grid
+from mobanet_mmseg.models.resizing import resize_positions
 
 
 @MODELS.register_module()
@@ -103,11 +104,8 @@ class SAM(Encoder):
 
     def _resize(self, positions: Tensor, grid: tuple[int, int]) -> Tensor:
         """Resize a (1, h, w, C) position embedding to a grid."""
-        if tuple(positions.shape[1:3]) == grid:
-            return positions
-        maps = positions.permute(0, 3, 1, 2).float()
-        resized = F.interpolate(maps, size=grid, mode='bicubic')
-        return resized.permute(0, 2, 3, 1)
+        maps = positions.permute(0, 3, 1, 2)
+        return resize_positions(maps, grid).permute(0, 2, 3, 1)
 
 
 def run_block(block: nn.Module, maps: Tensor) -> Tensor:
@@ -170,7 +168,9 @@ def attend(
     query = torch.cat([query * attention.scale, by_row, by_column], dim=-1)
     key = torch.cat([key, places(height, width, key).expand(*key.shape[:2], -1, -1, -1)], dim=-1)
     channels, extended = value.shape[-1], key.shape[-1]
-    extended += -extended % 8  # the fast kernels want multiples of 8, the same for all three
+    extended = (
+        extended + -extended % 8
+    )  # the fast kernels want multiples of 8, the same for all three
     query, key, value = (
         F.pad(part, (0, extended - part.shape[-1])).flatten(2, 3) for part in (query, key, value)
     )
@@ -198,9 +198,7 @@ def _look_up(table: Tensor, size: int) -> Tensor:
 
 def resize_table(table: Tensor, length: int) -> Tensor:
     """Resize an (L, c) table of relative positions linearly."""
-    if len(table) == length:
-        return table
-    return F.interpolate(table.float().T[None], size=length, mode='linear')[0].T
+    return resize_positions(table.T[None], (length,), 'linear')[0].T
 
 
 def places(height: int, width: int, like: Tensor) -> Tensor:

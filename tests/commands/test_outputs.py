@@ -82,6 +82,12 @@ def with_map(folder):
     return ['map.tif']
 
 
+def with_exported(folder):
+    with_weights(folder)
+    (folder / 'a.onnx').hardlink_to(folder / 'a.pth')
+    return ['config.py', 'a.pth', '--out', 'a.onnx']
+
+
 def with_pair(folder):
     files = optical(folder), heights(folder)
     return ['--rgb', files[0], '--aux', files[1], '--out', '.', '--tile', '20', '--overwrite']
@@ -127,6 +133,7 @@ COMMANDS = {
     'pictures of tiles': ('misc/check_data.py', with_tiles, '--pictures', '.'),
     'samples': (
         'analysis_tools/browse_dataset.py', with_tiles, '--out', 'labels', '--split', 'val'),
+    'exported network': ('export_onnx.py', with_exported),
     'encoder': ('model_converters/encoder_weights.py', with_weights),
     'checkpoint': ('model_converters/released2mobanet.py', with_weights),
     'a stream': ('model_converters/merge_lora.py', with_weights_of_a_config, '--stream', 'rgb'),

@@ -17,7 +17,7 @@ from scenes.prediction import PALETTE, ROTATED, UTM, LargestChannel
 from scenes.processes import in_child
 from scenes.rasters import read_raster, write_raster
 
-from mobanet_mmseg.inference import inferencer as inferencer_module
+from mobanet_mmseg.inference import pair_inferencer
 
 
 def test_label_map_is_written_and_the_shares_are_said(scene, monkeypatch, capsys):
@@ -111,7 +111,7 @@ def test_options_reach_the_files(scene, monkeypatch, capsys):
 
 
 def test_batch_size_auto_says_what_was_chosen(scene, monkeypatch, capsys):
-    monkeypatch.setattr(inferencer_module, 'choose_batch_size', lambda *args: 5)
+    monkeypatch.setattr(pair_inferencer, 'choose_batch_size', lambda *args: 5)
     predict(monkeypatch, scene, '--batch-size', 'auto')
     assert '5 at once' in capsys.readouterr().out
 

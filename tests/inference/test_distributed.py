@@ -258,7 +258,7 @@ def test_a_process_that_fails_ends_all_and_leaves_nothing(
     fail_in(
         *{
             'open': (inferencer, 'open_pair'),
-            'predict': (predict, 'window_network'),
+            'predict': (predict, 'slide'),
             'write': (distributed, 'write_maps'),
         }[what]
     )
@@ -293,7 +293,7 @@ def test_joining_that_fails_ends_all_and_leaves_what_was_there(
 def test_a_disk_that_is_not_shared_is_found_before_the_work(noise, tmp_path, threads, monkeypatch):
     inferencer = inferencer_of(noise)
     three = threads(3)
-    monkeypatch.setattr(predict, 'window_network', None)
+    monkeypatch.setattr(predict, 'slide', None)
     part = distributed._part
 
     def elsewhere(paths, rank):
@@ -321,7 +321,7 @@ def test_a_goal_that_cannot_be_written_is_found_before_the_work(
     noise, tmp_path, threads, monkeypatch, out
 ):
     inferencer = inferencer_of(noise)
-    monkeypatch.setattr(predict, 'window_network', None)
+    monkeypatch.setattr(predict, 'slide', None)
     goal = tmp_path / out if out != '.' else tmp_path / 'folder.tif'
     if out == '.':
         goal.mkdir()

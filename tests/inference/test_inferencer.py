@@ -22,11 +22,9 @@ from scenes.prediction import (
 from scenes.rasters import read_raster
 from torch import nn
 
-from mobanet_mmseg.inference import inferencer as inferencer_module
-from mobanet_mmseg.inference.inferencer import (
-    MultimodalInferencer,
-    tiling_for,
-)
+from mobanet_mmseg.inference import pair_inferencer
+from mobanet_mmseg.inference.inferencer import MultimodalInferencer
+from mobanet_mmseg.inference.pair_inferencer import tiling_for
 from mobanet_mmseg.tiling.symmetries import SYMMETRIES, apply_symmetry, undo_symmetry
 
 
@@ -183,7 +181,7 @@ def test_batch_size_is_tried_where_it_is_left_to_us(scene, monkeypatch):
         seen.append((network(torch.zeros(1, channels, *window)).shape, window, device))
         return 6
 
-    monkeypatch.setattr(inferencer_module, 'choose_batch_size', choose)
+    monkeypatch.setattr(pair_inferencer, 'choose_batch_size', choose)
     model = known(scene, batch_size='auto', tta='d4', blend='cosine')
     assert seen == [((1, 4, 16, 24), (16, 24), torch.device('cpu'))]
     assert model.tiling.batch_size == 6
@@ -358,32 +356,28 @@ def write_other(scene):
     return path, scene['checkpoint']
 
 
-def model_with(**test_cfg) -> EncoderDecoder:
-    return MODELS.build(tiny_model(test_cfg=test_cfg))
-
-
 def test_tiling_is_that_of_the_test_cfg_unless_told_otherwise():
     slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28), batch_size=3, blend='cosine')
-    tiling = tiling_for(model_with(**slide))
+    tiling = tiling_for(slide)
     assert (tiling.window, tiling.stride) == ((28, 42), (14, 28))
     assert (tiling.batch_size, tiling.blend) == (3, 'cosine')
-    tiling = tiling_for(model_with(**slide), window=None, stride=(5, 6))
+    tiling = tiling_for(slide, window=None, stride=(5, 6))
     assert (tiling.window, tiling.stride) == ((28, 42), (5, 6))
 
 
 def test_stride_of_the_config_is_shortened_to_a_smaller_window():
     slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
-    assert tiling_for(model_with(**slide), window=(10, 40)).stride == (10, 28)
+    assert tiling_for(slide, window=(10, 40)).stride == (10, 28)
 
 
 def test_stride_that_is_given_and_leaves_holes_is_refused():
     slide = dict(mode='slide', crop_size=(28, 42), stride=(14, 28))
     with pytest.raises(ValueError, match=r'stride of 43 pixels leaves holes .* 42 pixels \(width'):
-        tiling_for(model_with(**slide), stride=(28, 43))
+        tiling_for(slide, stride=(28, 43))
 
 
 def test_window_that_is_given_serves_a_model_of_whole_images_at_half_its_side():
-    tiling = tiling_for(model_with(mode='whole'), window=(15, 20))
+    tiling = tiling_for(dict(mode='whole'), window=(15, 20))
     assert (tiling.window, tiling.stride) == ((15, 20), (8, 10))
 
 

@@ -23,18 +23,8 @@ from mobanet_mmseg.tiling.sliding_window import Predicted
 from mobanet_mmseg.tiling.windows import Window
 
 
-class Head:
-    threshold = 0.3
-
-
-class OfHead:
-    """Stands for a segmentor, of which the maps need its head alone."""
-
-    decode_head = Head()
-
-
 def maps_of(logits, valid, **wanted):
-    return read_maps(OfHead(), Window(0, 0, *logits.shape[1:]), logits, valid, **wanted)
+    return read_maps(Window(0, 0, *logits.shape[1:]), logits, valid, threshold=0.3, **wanted)
 
 
 def stock_model():

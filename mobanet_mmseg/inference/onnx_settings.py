@@ -1,0 +1,117 @@
+"""What an exported model says of itself, as JSON among the metadata of its file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.modalities import AuxRange, Scaling, StackSpec
+
+KEY = 'mobanet_mmseg'  # of the metadata
+FORMAT = 1
+ENDING = '.onnx'
+
+
+@dataclass(frozen=True)
+class OnnxSettings:
+    """All that a prediction needs beside the network, which is in the file, too.
+
+    Args:
+        classes: What the network tells apart.
+        spec: Bands that are read and how the auxiliary image is scaled before the network gets it.
+        mean: Mean of each stacked channel, which the network subtracts by itself; a modality that
+            is left out is set to it.
+        test_cfg: Windows, strides, blend and batch size, as the model's.
+        needs_aux: Whether there has to be an auxiliary image.
+        modality: What the network was to see, ``'both'`` as a rule.
+        aux_kind: What the auxiliary image holds, as pictures show it.
+        temperature: Divides the logits before they become probabilities.
+        out_channels: Channels K of the logits.
+        threshold: Of a single channel: the probability above which a pixel is of the second class.
+        precision: ``'fp32'``, ``'fp16'`` or ``'int8'``.
+        source: Names of the config and the checkpoint that it was made of.
+    """
+
+    classes: Classes
+    spec: StackSpec
+    mean: tuple[float, ...]
+    test_cfg: dict[str, Any]
+    needs_aux: bool
+    modality: str
+    aux_kind: str
+    temperature: float
+    out_channels: int
+    threshold: float | None
+    precision: str
+    source: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """Write it down."""
+        return json.dumps({'format': FORMAT, **asdict(self)}, ensure_ascii=False)
+
+    @classmethod
+    def of_json(cls, text: str, path: str | Path) -> 'OnnxSettings':
+        """Read what :meth:`to_json` wrote.
+
+        Args:
+            text: The JSON.
+            path: File that it is of, for the sentence.
+
+        Raises:
+            ValueError: If it is of another format.
+        """
+        told = json.loads(text)
+        if told.pop('format', None) != FORMAT:
+            raise ValueError(
+                f'{path} was exported by another version of mobanet_mmseg: export it anew.'
+            )
+        spec = told.pop('spec')
+        aux_range = spec.pop('aux_range')
+        scaling, percentages = aux_range.pop('scaling'), aux_range.pop('percentages')
+        aux_range = AuxRange(
+            **aux_range,
+            scaling=scaling and Scaling(*map(_frozen, scaling)),
+            percentages=_frozen(percentages),
+        )
+        return cls(
+            **{key: _frozen(value) for key, value in told.items() if key != 'classes'},
+            classes=Classes(**told['classes']),
+            spec=StackSpec(
+                **{key: _frozen(value) for key, value in spec.items()}, aux_range=aux_range
+            ),
+        )
+
+
+def _frozen(value: Any) -> Any:
+    """Lists, which are JSON's, to tuples."""
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def is_onnx(path: str | Path) -> bool:
+    """Whether a file is an exported model, by its name.
+
+    Args:
+        path: A config, or such a file.
+    """
+    return Path(path).suffix.lower() == ENDING
+
+
+def import_extra(name: str) -> ModuleType:
+    """Import a library that the extra ``onnx`` brings.
+
+    Args:
+        name: Of the module.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{name.split('.')[0]} is not installed: pip install 'mobanet_mmseg[onnx]'."
+        ) from error
