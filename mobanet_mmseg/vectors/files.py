@@ -149,13 +149,19 @@ def _read_with_pyogrio(name: str, content: bytes) -> tuple[list[tuple], CRS | No
         layers = [str(layer) for layer, kind in pyogrio.list_layers(name) if kind is not None]
         if len(layers) != 1:
             raise ValueError(f'it has the layers {layers} where one is expected')
-        meta, _, shapes, columns = pyogrio.raw.read(name, layer=layers[0], force_2d=True)
+        number = pyogrio.read_info(name, layer=layers[0])['fid_column']  # '' where it has no name
+        meta, numbers, shapes, columns = pyogrio.raw.read(
+            name, layer=layers[0], force_2d=True, return_fids=True
+        )
+        fields, columns = meta['fields'].tolist(), list(columns)
+        if number and number not in fields:  # a GeoPackage from QGIS may have nothing else
+            fields, columns = [number, *fields], [numbers, *columns]
         geometries = [
             shape and shape.__geo_interface__ for shape in shapely.from_wkb(shapes).tolist()
         ]
         values = [map(_known, column.tolist()) for column in columns]
         rows = zip(*values, strict=True) if values else ((),) * len(geometries)
-        properties = [dict(zip(meta['fields'].tolist(), row, strict=True)) for row in rows]
+        properties = [dict(zip(fields, row, strict=True)) for row in rows]
         crs = CRS.from_string(meta['crs']) if meta['crs'] else None
     except (RuntimeError, shapely.errors.ShapelyError, CRSError, ValueError) as error:
         raise _VectorError(

@@ -112,6 +112,13 @@ def test_a_geopackage_gives_what_its_geojson_gives(tmp_path):
     assert {*np.unique(drawn)} == {0, 1}
 
 
+def test_the_numbers_of_a_geopackage_s_features_are_an_attribute(tmp_path):
+    features = [(square(3, 2, 33, 24), dict(kind=kind)) for kind in 'ab']
+    path = copied(write_polygons(tmp_path, *features), tmp_path / 'label.gpkg')
+    properties = [each for _, each in read_features(str(path))[0]]
+    assert properties == [{'fid': 1, 'kind': 'a'}, {'fid': 2, 'kind': 'b'}]
+
+
 def test_without_pyogrio_a_geopackage_is_refused_with_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pyogrio', None)
     (tmp_path / 'label.gpkg').write_bytes(b'SQLite format 3\0')
