@@ -50,7 +50,8 @@ def find_config(name: str | Path) -> Path:
 
     Args:
         name: A path; or a name of :func:`config_names`, with ``mobanet_mmseg::`` before it or not,
-            with ``.py`` after it or not; or its last part, where no other has the same.
+            with ``.py`` after it or not; or its last part, where no other has the same. What only
+            others inherit is found by its whole name, ``'_base_/models/mobanet_dinov2_b.py'``.
 
     Returns:
         The path.
@@ -61,6 +62,8 @@ def find_config(name: str | Path) -> Path:
     if Path(name).is_file():
         return Path(name)
     asked = str(name).removeprefix(f'{PACKAGE}::').removesuffix('.py')
+    if asked.startswith('_base_/') and (CONFIGS / f'{asked}.py').is_file():
+        return CONFIGS / f'{asked}.py'
     names = [known for known in config_names() if asked in (known[:-3], Path(known).stem)]
     if not names:
         raise FileNotFoundError(

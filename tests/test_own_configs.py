@@ -30,6 +30,14 @@ def test_a_config_is_found_by_its_name(name):
     assert find_config(name).samefile(POTSDAM)
 
 
+def test_what_others_inherit_is_found_by_its_whole_name_alone(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text("_base_ = 'mobanet_mmseg::_base_/models/mobanet_dinov2_b.py'\n")
+    assert Config.fromfile(path).model.type == 'MoBaNet'
+    with pytest.raises(FileNotFoundError, match='neither a file nor a config'):
+        find_config('mobanet_dinov2_b')
+
+
 def test_an_own_file_comes_before_a_config_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path('mobanet').mkdir()
