@@ -1,6 +1,7 @@
 # make demo   train, measure and picture a small MoBaNet on a synthetic city
 # make test   every test
-# Both create .venv where it is missing and install the tested versions into it.
+# make docs   the manual, into site/
+# All create .venv where it is missing and install the tested versions into it.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 
 demo: $(INSTALLED)
 	$(BIN)/python demo/run.py
@@ -24,6 +25,15 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Pages and docstrings are read, not run: of the package's own needs nothing is installed.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: requirements/docs.txt requirements/tested.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -r requirements/docs.txt -c requirements/tested.txt
+	touch $@
 
 $(INSTALLED): setup.py $(wildcard requirements/*.txt)
 	@test -n '$(PYTHON)' || { echo 'Python 3.11, 3.12 or 3.13 was not found; pass one: make PYTHON=/path/to/python'; exit 1; }

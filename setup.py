@@ -56,6 +56,7 @@ setup(
         'onedl': requirements('onedl'),
         'vector': requirements('vector'),
         'onnx': requirements('onnx'),
+        'docs': requirements('docs'),
         'tests': requirements('tests'),
     },
 )

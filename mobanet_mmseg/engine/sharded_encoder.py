@@ -35,11 +35,7 @@ class ShardedEncoder(MMFullyShardedDataParallel):
 
 @STRATEGIES.register_module()
 class ShardedEncoderStrategy(FSDPStrategy):
-    """MMEngine's FSDP strategy, whose trainings can be resumed.
-
-    Args:
-        **kwargs: Passed to ``mmengine._strategy.FSDPStrategy``.
-    """
+    """MMEngine's FSDP strategy, whose trainings can be resumed; it takes the same arguments."""
 
     def load_model_state_dict(self, state_dict: dict[str, Any], **kwargs: Any) -> None:
         """Load the weights, all of which have to fit.
