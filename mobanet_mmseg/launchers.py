@@ -21,6 +21,8 @@ def check_launcher(launcher: str) -> None:
     Raises:
         ValueError: If another launcher, or none, has started this process.
     """
+    if distributed.is_initialized():  # by whoever has called this
+        return
     if launcher == 'none':
         count = int(os.environ.get('WORLD_SIZE', 1))
         if count > 1 and distributed.is_torchelastic_launched():

@@ -4,7 +4,6 @@ The file is enough to predict: python tools/predict.py M.onnx --rgb A --aux B --
 """
 
 import argparse
-import sys
 
 from mobanet_cli.arguments import add_cfg_options
 
@@ -29,13 +28,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from mobanet_mmseg.inference.onnx_export import export_onnx  # seconds: after --help
+    from mobanet_mmseg.mistakes import ending_in_one_sentence
 
-    try:
+    with ending_in_one_sentence():
         exported = export_onnx(
             args.config, args.checkpoint, args.out, args.precision or 'fp32', args.cfg_options
         )
-    except (ValueError, OSError) as error:  # the user's mistakes, each one sentence
-        sys.exit(f'error: {error}')
     print(f'{args.out}: {exported}')
 
 

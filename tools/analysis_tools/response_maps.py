@@ -6,6 +6,7 @@ pair of rasters.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from mobanet_cli.arguments import add_cfg_options, add_device
@@ -39,10 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--stage', type=int, help='one stage alone, from 1 (default: all)')
     add_device(parser)
     add_cfg_options(parser)
-    args = parser.parse_args()
-    if len({name for name, *_ in args.run}) < len(args.run):
-        parser.error('two runs have one name: give each --run a name of its own')
-    return args
+    return parser.parse_args()
 
 
 def main() -> None:
@@ -54,6 +52,8 @@ def main() -> None:
     from mobanet_mmseg.visualization.pictures import check_ending, save_picture
 
     trained = [Trained(name, Path(config), Path(path)) for name, config, path in args.run]
+    if len({each.name for each in trained}) < len(trained):
+        sys.exit('error: Two runs have one name: give each --run a name of its own.')
     with ending_in_one_sentence():
         check_ending(args.out)
         config = read_config(trained[0].config, args.cfg_options)
