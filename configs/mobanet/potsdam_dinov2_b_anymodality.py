@@ -10,7 +10,7 @@ by us yet.
 """
 _base_ = ['./potsdam_dinov2_b.py']
 aux_mean = _base_.model.data_preprocessor.mean[3]
-model = dict(data_preprocessor=dict(mcrm=dict(whole_ratio=0.5)))
+model = dict(data_preprocessor=dict(mcrm=dict(whole_ratio=0.25)))
 absent = dict(missing_aux='zeros', aux_fill=aux_mean)
 train_dataloader = dict(dataset=absent)
 val_dataloader = dict(dataset=absent)
