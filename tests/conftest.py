@@ -3,10 +3,13 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmengine.config.config
+import mmengine.runner.loops
 import pytest
 import torch
+import torch.utils.data
 from mmengine.registry import init_default_scope
 from scenes.paths import SHARED
 
@@ -14,6 +17,10 @@ import mobanet_mmseg  # noqa: F401  (patches the stack and registers the compone
 
 # the runner lays its config out four times, which takes longer than a toy's training
 mmengine.config.config.FormatCode = lambda text, **options: (text, True)
+# a loop of iterations sleeps two seconds before each epoch; the workers of a loader whose training
+# was stopped are waited for, five seconds each
+mmengine.runner.loops.time = SimpleNamespace(sleep=lambda seconds: None)
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 
 def pytest_collection_modifyitems(config, items):
