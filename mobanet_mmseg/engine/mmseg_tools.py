@@ -22,7 +22,9 @@ INSTEAD = {
     'analysis_tools/visualization_cam': (
         '`mobanet response-maps` draws Grad-CAM of the fused, the rgb and the aux branch.'
     ),
-    'deployment/pytorch2torchscript': '`mobanet predict` needs no TorchScript.',
+    'deployment/pytorch2torchscript': (
+        '`mobanet export-onnx CONFIG CHECKPOINT --out FILE` exports a model of both images.'
+    ),
     'misc/browse_dataset': '`mobanet browse-dataset CONFIG --out DIR` draws samples.',
     'torchserve/mmseg2torchserve': 'It serves one image of three channels: use `mobanet predict`.',
 }

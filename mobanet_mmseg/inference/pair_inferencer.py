@@ -1,5 +1,6 @@
 """What all trained models share that predict pairs of images: arrays, files and open rasters."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +54,7 @@ class Prediction:
     confidence: np.ndarray | None = None
 
 
-class PairInferencer:
+class PairInferencer(ABC):
     """A trained network that predicts pairs of images, window by window.
 
     Args:
@@ -86,10 +87,11 @@ class PairInferencer:
         self._needs_aux = needs_aux
 
     @property
+    @abstractmethod
     def aux_kind(self) -> str:
         """What the auxiliary image holds, as pictures show it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open_truth(
         self, img_path: str | Path, label_path: str | Path
     ) -> Callable[[Window | None], np.ndarray]:
@@ -105,7 +107,6 @@ class PairInferencer:
         Raises:
             ValueError: If the model does not know.
         """
-        raise NotImplementedError
 
     def choose_batch(self, batch_size: int | Literal['auto'] | None) -> None:
         """Set how many windows run at once.
