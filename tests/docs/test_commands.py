@@ -13,7 +13,7 @@ from mobanet_cli.commands import find_tools
 from mobanet_mmseg.configs import find_config
 
 # made by the reader beside what a page shows
-OWN = re.compile(r'mine|my_|CONFIG|^[abc]\.py$')
+OWN = re.compile(r'mine|my_|CONFIG|^[abc]\.py$|^work_dirs/')
 
 
 @cache
