@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from dis import opname
+from importlib.util import find_spec
 from pathlib import Path
 from sysconfig import get_path
 from textwrap import shorten
@@ -26,7 +27,7 @@ from mmengine.config import Config
 from mobanet_mmseg.signatures import misfits, near_argument, unknown_argument
 
 PACKAGE = Path(__file__).parent
-LIBRARIES = [Path(get_path(name)) for name in ('stdlib', 'purelib', 'platlib')]
+BUILDERS = ('mmengine', 'mmseg', 'mmcv', 'mmpretrain', 'torch')  # of what configs name
 READERS = ('rasterio', 'pyogrio', 'pyproj', 'PIL', 'json', 'csv', 'codecs', 'encodings')  # of files
 # where MMEngine makes something of a config; runners build their loops only when they start
 RUNNERS = re.compile(r'mmengine/(runner/(runner|_flexible_runner)|_strategy/\w+)\.py$')
@@ -38,6 +39,7 @@ CHANNELS = re.compile(
     r'|normalized_shape=\[(\d+)\].*input of size\[[\d, ]*\b(\d+)\]'
 )
 LONGEST = 300  # characters of what a library says
+NOT_DETERMINISTIC = 'does not have a deterministic implementation'  # as torch says it
 MEMORY = (
     'The GPU has no memory left: lower batch_size of the data loaders (or --batch-size), or the '
     'size of the windows, or give --amp.'
@@ -78,6 +80,11 @@ def sentence_of(error: Exception) -> str | None:
         return f'{error.filename}: {error.strerror}.' if named else str(error)
     if type(error).__name__ == 'OutOfMemoryError':  # torch's
         return MEMORY
+    if isinstance(error, RuntimeError) and NOT_DETERMINISTIC in text:
+        return (
+            f'{text.partition(NOT_DETERMINISTIC)[0]}{NOT_DETERMINISTIC} on this device: leave '
+            'randomness.deterministic out of the config.'
+        )
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if isinstance(error, ValueError) and (
         _is_of_reader(frames[-1]) or (_is_ours(frames[-1]) and _raised_on_purpose(error))
@@ -95,6 +102,22 @@ def _said_by_other_process(error: Exception, text: str) -> str | None:
         *_, sentence = re.split(rf'^(?:[\w.]+\.)?{name}: ', text.strip().strip('"'), flags=re.M)
         return sentence.strip()
     return None
+
+
+def find_libraries() -> list[Path]:
+    """Folders of libraries' code.
+
+    Returns:
+        Python's own and those that it installs into, and the packages that build what a config
+        names, wherever they lie: beside a checkout, on ``PYTHONPATH``, in a user's folder.
+    """
+    folders = {get_path(name) for name in ('stdlib', 'purelib', 'platlib')}
+    for spec in filter(None, map(find_spec, BUILDERS)):
+        folders.update(spec.submodule_search_locations or ())
+    return [Path(folder) for folder in folders]
+
+
+LIBRARIES = find_libraries()
 
 
 def _is_ours(frame: FrameType) -> bool:

@@ -1,12 +1,16 @@
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
+import mmengine
+import mmseg
 import pytest
 import torch
 from rasterio.crs import CRS
 from torch.utils.data import DataLoader, Dataset
 
+from mobanet_mmseg import mistakes
 from mobanet_mmseg.datasets.multimodal import refuse_twice
 from mobanet_mmseg.mistakes import PACKAGE, ending_in_one_sentence
 
@@ -80,3 +84,23 @@ def test_a_missing_file_of_another_process_ends_in_its_sentence():
 def test_a_lack_of_memory_says_what_to_lower():
     with pytest.raises(SystemExit, match='batch_size'), ending_in_one_sentence():
         raise torch.OutOfMemoryError('CUDA out of memory')
+
+
+def test_libraries_are_known_where_they_are_not_installed_among_the_others(monkeypatch):
+    monkeypatch.setattr(mistakes, 'get_path', lambda name: f'/nowhere/{name}')
+    elsewhere = mistakes.find_libraries()
+    for library in (mmengine, mmseg, torch):
+        assert any(Path(library.__file__).is_relative_to(folder) for folder in elsewhere)
+    assert not any(PACKAGE.is_relative_to(folder) for folder in elsewhere)
+
+
+def test_a_gradient_without_a_fixed_order_ends_in_one_sentence():
+    def backward():
+        raise RuntimeError(
+            'nll_loss2d_backward_cuda does not have a deterministic implementation, but you set '
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism."
+        )
+
+    sentence = '^error: nll_loss2d_backward_cuda .* on this device: leave randomness.deterministic'
+    with pytest.raises(SystemExit, match=sentence), ending_in_one_sentence():
+        backward()
