@@ -1,4 +1,5 @@
 import gc
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -15,6 +16,8 @@ from scenes.paths import SHARED
 
 import mobanet_mmseg  # noqa: F401  (patches the stack and registers the components)
 
+# bits are compared, which a GPU does not repeat: CUDA_VISIBLE_DEVICES=0 runs the tests on one
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 # the runner lays its config out four times, which takes longer than a toy's training
 mmengine.config.config.FormatCode = lambda text, **options: (text, True)
 # a loop of iterations sleeps two seconds before each epoch; the workers of a loader whose training

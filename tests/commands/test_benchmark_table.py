@@ -115,7 +115,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_table(
     for name in FOLDERS[2:]:  # are done
         copy_run(table / name, place / name)
     command = [*OPTIONS, *configs, '--work-dir', place]
-    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(ROOT)}
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     parent = subprocess.Popen(
         [sys.executable, *map(str, [ROOT / 'tools' / TOOL, *command])], env=environment
     )

@@ -35,7 +35,6 @@ def launch(paths: dict, *options):
     (folder / 'driver.py').write_text(DRIVER)
     environment = {
         **os.environ,
-        'CUDA_VISIBLE_DEVICES': '',
         'OMP_NUM_THREADS': '1',
         'PYTHONPATH': str(ROOT),
     }

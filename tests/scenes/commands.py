@@ -1,6 +1,5 @@
 """Runs commands as a user does."""
 
-import os
 import runpy
 import subprocess
 import sys
@@ -16,11 +15,9 @@ KEPT = (MMLogger, MessageHub, SegLocalVisualizer)
 
 def run(*command, cwd):
     """Run a command of the repository; give what it printed."""
-    environment = {**os.environ, 'CUDA_VISIBLE_DEVICES': ''}
     done = subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=cwd,
-        env=environment,
         capture_output=True,
         text=True,
         check=False,
