@@ -25,9 +25,13 @@ __all__ = ['datasets', 'engine', 'evaluation', 'inference', 'models', 'visualiza
 
 
 def __getattr__(name: str) -> type:
-    """Give the Python face of prediction, which is imported where it is asked for alone."""
+    """Give the Python faces of prediction, which are imported where they are asked for alone."""
     if name == 'MultimodalInferencer':
         from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 
         return MultimodalInferencer
+    if name == 'OnnxInferencer':
+        from mobanet_mmseg.inference.onnx_inferencer import OnnxInferencer
+
+        return OnnxInferencer
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

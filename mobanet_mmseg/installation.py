@@ -1,13 +1,17 @@
-"""Says which of OpenMMLab's packages are missing, or lie over each other's files.
+"""Says which packages are missing or lie over each other's files, and how to install them.
 
 The forks ``onedl-*``, and ``mmcv`` and ``mmcv-lite``, install into folders of the same names.
 """
 
+import json
 import warnings
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
+SOURCES = Path(__file__).parents[1]  # in a checkout
 # what is imported, and which distributions install it
 DISTRIBUTIONS = {
     'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
@@ -26,9 +30,9 @@ def check_installation() -> None:
     missing = [name for name in DISTRIBUTIONS if find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(
-            f'mobanet_mmseg needs {", ".join(missing)}, which this Python has not: install '
-            "mobanet_mmseg[lite] for OpenMMLab's packages with mmcv-lite, mobanet_mmseg[openmmlab] "
-            'beside a mmcv of your own, or mobanet_mmseg[onedl] for their maintained forks.'
+            f'mobanet_mmseg needs {", ".join(missing)}, which this Python has not: '
+            f"{how_to_install('lite')} brings OpenMMLab's packages with mmcv-lite; [openmmlab] in "
+            'the place of [lite] leaves a mmcv of your own, [onedl] brings their maintained forks.'
         )
     overlaid = [each for name in DISTRIBUTIONS for each in installed_over_each_other(name)]
     if overlaid:
@@ -38,6 +42,26 @@ def check_installation() -> None:
             'mobanet_mmseg with one of its extras, [lite], [openmmlab] or [onedl].',
             stacklevel=2,
         )
+
+
+def how_to_install(extra: str) -> str:
+    """Give the command that installs an extra from where the package itself came.
+
+    Source: PEP 610, the ``direct_url.json`` that pip writes.
+
+    Args:
+        extra: Its name, as in ``'vector'``.
+    """
+    records = distributions(name='mobanet_mmseg')
+    found = (record.read_text('direct_url.json') for record in records)
+    origin = json.loads(next(filter(None, found), '{}')).get('url', '')
+    if (SOURCES / 'pyproject.toml').is_file():
+        return f"pip install -e '{SOURCES}[{extra}]'"
+    if origin.startswith('file:'):
+        what = f'{url2pathname(urlsplit(origin).path)}[{extra}]'
+    else:
+        what = f'mobanet_mmseg[{extra}]' + (f' @ {origin}' if origin else '')
+    return f"pip install '{what}'"
 
 
 def installed_over_each_other(name: str) -> list[str]:

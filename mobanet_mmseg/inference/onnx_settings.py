@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from mobanet_mmseg.classes import Classes
+from mobanet_mmseg.installation import how_to_install
 from mobanet_mmseg.modalities import AuxRange, Scaling, StackSpec
 
 KEY = 'mobanet_mmseg'  # of the metadata
@@ -113,5 +114,5 @@ def import_extra(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"{name.split('.')[0]} is not installed: pip install 'mobanet_mmseg[onnx]'."
+            f'{name.split(".")[0]} is not installed: {how_to_install("onnx")}.'
         ) from error

@@ -12,6 +12,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from mobanet_mmseg.installation import how_to_install
 from mobanet_mmseg.rasters.sources import UNREADABLE, file_on_disk, open_file
 from mobanet_mmseg.writing import decode
 
@@ -136,8 +137,8 @@ def _read_with_pyogrio(name: str, content: bytes) -> tuple[list[tuple], CRS | No
         import shapely
     except ImportError:
         raise _VectorError(
-            'is read by pyogrio and shapely, which are not installed: pip install '
-            '"mobanet_mmseg[vector]", or export the file as GeoJSON.'
+            'is read by pyogrio and shapely, which are not installed: '
+            f'{how_to_install("vector")}, or export the file as GeoJSON.'
         ) from None
     suffix = Path(name).suffix.lower()
     start = content.removeprefix(b'\xef\xbb\xbf').lstrip(b' \t\r\n')

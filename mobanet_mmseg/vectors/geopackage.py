@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mobanet_mmseg.classes import IGNORE_INDEX
+from mobanet_mmseg.installation import how_to_install
 from mobanet_mmseg.rasters.grids import apply
 from mobanet_mmseg.rasters.label_maps import LabelMap
 from mobanet_mmseg.vectors.areas import Areas
@@ -25,8 +26,8 @@ def check_library() -> None:
         import shapely  # noqa: F401
     except ImportError as error:
         raise ValueError(
-            f'Polygons are traced by shapely and written by pyogrio ({error}): pip install '
-            '"mobanet_mmseg[vector]".'
+            f'Polygons are traced by shapely and written by pyogrio ({error}): '
+            f'{how_to_install("vector")}.'
         ) from None
 
 

@@ -123,7 +123,7 @@ def test_without_pyogrio_a_geopackage_is_refused_with_what_to_install(tmp_path, 
     monkeypatch.setitem(sys.modules, 'pyogrio', None)
     (tmp_path / 'label.gpkg').write_bytes(b'SQLite format 3\0')
     said = refused(tmp_path, str(tmp_path / 'label.gpkg'))
-    assert 'pyogrio and shapely, which are not installed: pip install "mobanet' in said
+    assert 'pyogrio and shapely, which are not installed: pip install' in said
 
 
 def test_polygons_that_cannot_be_used_are_refused(tmp_path):

@@ -14,10 +14,10 @@ from scenes.paths import ROOT
 from scenes.prediction import DATASET, LargestChannel, write_trained
 from scenes.toy import toy
 
+from mobanet_mmseg import OnnxInferencer
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.inference.inferencer import MultimodalInferencer
 from mobanet_mmseg.inference.onnx_export import export_onnx
-from mobanet_mmseg.inference.onnx_inferencer import OnnxInferencer
 from mobanet_mmseg.inference.onnx_settings import OnnxSettings
 from mobanet_mmseg.modalities import AuxRange, Scaling, StackSpec
 
@@ -200,5 +200,5 @@ def test_a_size_that_the_network_holds_fast_to_is_one_sentence(scene):
 
 def test_without_onnxruntime_a_sentence_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    with pytest.raises(ValueError, match=r"onnxruntime .*pip install 'mobanet_mmseg\[onnx\]'"):
+    with pytest.raises(ValueError, match=r"onnxruntime .*pip install -e '.*\[onnx\]'"):
         OnnxInferencer(tmp_path / 'm.onnx')

@@ -80,7 +80,7 @@ def test_a_map_of_nothing_gives_an_empty_layer(tmp_path):
 def test_without_the_libraries_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     label_map = open_label_map(write_label_map(tmp_path / 'map.tif'))
     monkeypatch.setitem(sys.modules, 'shapely', None)
-    with pytest.raises(ValueError, match=r'pip install "mobanet_mmseg\[vector\]"'):
+    with pytest.raises(ValueError, match=r"pip install -e '.*\[vector\]'"):
         write_polygons(tmp_path / 'map.gpkg', label_map)
     assert not (tmp_path / 'map.gpkg').exists()
 
