@@ -59,6 +59,8 @@ def test_the_hosted_workflow_runs_what_ci_runs():
     steps = workflow['jobs']['test']['steps']
     assert [step for step in steps if step.get('run') == 'bash .ci/run']
     assert 'make lint test' in read('.ci/run')
+    assert [step for step in workflow['jobs']['docs']['steps'] if step.get('run') == 'make docs']
+    steps = [step for job in workflow['jobs'].values() for step in job['steps']]
     assert all(
         re.fullmatch(r'[\w-]+/[\w-]+@v\d+', step['uses']) for step in steps if 'uses' in step
     )

@@ -156,9 +156,8 @@ def test_a_folders_readme_and_metafile_name_each_of_its_configs(folder):
 
 @pytest.mark.parametrize('path', MIXING, ids=lambda path: path.stem)
 def test_mixed_model_says_the_command_that_trains_it_and_the_docs_show_it(path):
-    command = f'\npython tools/train.py configs/mixing/{path.name}\n'
-    assert command in path.read_text()
-    assert command in (ROOT / 'docs' / 'mixing.md').read_text()
+    assert f'\npython tools/train.py configs/mixing/{path.name}\n' in path.read_text()
+    assert f'\nmobanet train mixing/{path.name}\n' in (ROOT / 'docs' / 'mixing.md').read_text()
 
 
 @pytest.mark.parametrize('name', ['potsdam_dinov2_b', 'vaihingen_dinov2_b'])

@@ -15,9 +15,9 @@ def rows() -> dict[str, dict[str, str]]:
     found = {}
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.strip('|').split('|')]
-        if line.startswith('| Method'):
+        if line.startswith('| config'):
             columns = cells
-        elif link := re.search(r'\]\(\.\./(configs/\S+\.py)\) \|$', line):
+        elif link := re.match(r'\| \[\w.*?\]\(\.\./(configs/\S+\.py)\) \|', line):
             assert link[1] not in found, link[1]
             found[link[1]] = dict(zip(columns, cells, strict=True))
     return found
