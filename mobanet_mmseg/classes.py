@@ -53,5 +53,5 @@ class Classes:
 
     @property
     def tags(self) -> dict[str, str]:
-        """``CLASS_0`` ... of a label GeoTIFF."""
-        return {f'CLASS_{index}': name for index, name in enumerate(self.names)}
+        """``CLASS_0`` ... of a label GeoTIFF, which has no tags without a text."""
+        return {f'CLASS_{i}': name if name.strip() else str(i) for i, name in enumerate(self.names)}

@@ -120,7 +120,8 @@ def write_text(path: str | Path, text: str) -> None:
         OSError: If it cannot be written; nothing stays of it.
     """
     with whole_file(path) as part:
-        part.write_text(text, encoding='utf-8')
+        # half a pair of UTF-16, of a JSON or a file's name, is no text: it is written as in Python
+        part.write_text(text, encoding='utf-8', errors='backslashreplace')
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:

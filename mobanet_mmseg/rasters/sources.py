@@ -195,7 +195,11 @@ def open_file(name: str) -> IO[bytes]:
 def _plain(name: str) -> str:
     """A name with the archive in it as if that were a folder."""
     archive = ARCHIVE.fullmatch(name)
-    return re.sub(r'[{}]', '', archive['inside'].replace('!', '/')) if archive else name
+    if archive is None:
+        return name
+    if name.startswith('/vsi'):  # GDAL's own, where other braces and a ! are a folder's
+        return re.sub(r'^\{(.*?)\}(?=/|$)', r'\1', archive['inside'])
+    return archive['inside'].replace('!', '/')
 
 
 def _text(name: str) -> bytes:

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from mobanet_mmseg.installation import how_to_install
+from mobanet_mmseg.rasters.files import gdal_name
 from mobanet_mmseg.rasters.sources import UNREADABLE, file_on_disk, open_file
 from mobanet_mmseg.writing import decode
 
@@ -38,6 +39,7 @@ CRS_NAME = re.compile(
     r'(?P<authority>EPSG|OGC|ESRI|IGNF)[:/](?:[\d.]*[:/])?(?P<code>[\w+]+)',
     re.IGNORECASE,
 )
+NO_UTF8 = re.compile('[\ud800-\udfff]')  # as Python shows bytes of a name that are no text
 
 Feature = tuple[dict[str, Any], dict[str, Any]]  # geometry, properties
 
@@ -75,20 +77,51 @@ def read_features(path: str) -> tuple[list[Feature], CRS | None]:
             f'{path} holds {", ".join(inside)} where one vector file is expected: name it, as '
             f'/vsizip/{path}/{inside[0]}.'
         )
-    name = f'/vsizip/{path}/{inside[0]}' if inside else path
-    geojson = Path(name).suffix.lower() in GEOJSON
+    name = f'/vsizip/{path}/{inside[0]}' if inside else gdal_name(path)
     try:
-        content = _read_bytes(name, -1 if geojson else BEGINNING)
-        features, crs = _read_geojson(content) if geojson else _read_with_pyogrio(name, content)
+        features, crs = _read(name)
         known = [(geometry, properties) for geometry, properties in features if _is_there(geometry)]
         _check_polygons([geometry for geometry, _ in known])
-        return [(geometry, dict(properties or {})) for geometry, properties in known], crs
+        return [(_flat(geometry), dict(properties or {})) for geometry, properties in known], crs
     except _VectorError as error:
         raise ValueError(f'{path} {error}') from error
 
 
+def refuse_odd_name(path: str | Path) -> None:
+    """Refuse names that pyogrio does not give to GDAL as they are: it cuts them at ``!`` and ``;``.
+
+    GDAL would read or write another file.
+
+    Args:
+        path: A file, as GDAL names it.
+
+    Raises:
+        ValueError: If it has such a name.
+    """
+    from pyogrio.util import vsi_path  # of the extra `vector`
+
+    name = str(path)
+    if vsi_path(name) != name or NO_UTF8.search(name):
+        raise ValueError(
+            f"{name!r} has a character, in its name or a folder's, that would lead pyogrio to "
+            'another file (such as ! or ;): give it another name.'
+        )
+
+
 class _VectorError(Exception):
     """What is wrong with a file, after its name."""
+
+
+def _read(name: str) -> tuple[list[tuple], CRS | None]:
+    suffix = Path(name).suffix.lower()
+    if suffix in GEOJSON:
+        return _read_geojson(_read_bytes(name, -1))
+    if suffix in BEGINNINGS:
+        return _read_with_pyogrio(name, _read_bytes(name, BEGINNING))
+    raise _VectorError(
+        f'is no vector file by its name: give one that ends in {", ".join(SUFFIXES)}, or a zip '
+        'that holds one.'
+    )
 
 
 def _layers_of_zip(path: str) -> list[str]:
@@ -140,6 +173,10 @@ def _read_with_pyogrio(name: str, content: bytes) -> tuple[list[tuple], CRS | No
             'is read by pyogrio and shapely, which are not installed: '
             f'{how_to_install("vector")}, or export the file as GeoJSON.'
         ) from None
+    try:
+        refuse_odd_name(name)
+    except ValueError as error:
+        raise _VectorError(f'cannot be read: {error}') from error
     suffix = Path(name).suffix.lower()
     start = content.removeprefix(b'\xef\xbb\xbf').lstrip(b' \t\r\n')
     if not start.startswith(BEGINNINGS[suffix]) or ADDRESSES.search(start):
@@ -181,6 +218,16 @@ def _is_there(geometry: Any) -> bool:
     return geometry is not None and not (
         isinstance(geometry, dict) and geometry.get('coordinates', True) in ([], ())
     )
+
+
+def _flat(geometry: dict[str, Any]) -> dict[str, Any]:
+    """A sound geometry without heights, and without what else a GeoJSON may say of it (bbox)."""
+
+    def flat(value: Any, depth: int) -> Any:
+        return [flat(part, depth - 1) for part in value] if depth else tuple(value[:2])
+
+    kind = geometry['type']
+    return {'type': kind, 'coordinates': flat(geometry['coordinates'], AREAS[kind] + 1)}
 
 
 def _check_polygons(geometries: list[Any]) -> None:

@@ -1,5 +1,6 @@
 """Writes the polygons of a label map into a GeoPackage."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from mobanet_mmseg.installation import how_to_install
 from mobanet_mmseg.rasters.grids import apply
 from mobanet_mmseg.rasters.label_maps import LabelMap
 from mobanet_mmseg.vectors.areas import Areas
+from mobanet_mmseg.vectors.files import refuse_odd_name
 from mobanet_mmseg.writing import whole_file
 
 ENDING = '.gpkg'
+NO_LAYER = re.compile(r'[^\w ]|gpkg|sqlite_', re.IGNORECASE)  # how a layer's name may not begin
 
 
 def check_library() -> None:
@@ -51,7 +54,8 @@ def write_polygons(path: str | Path, label_map: LabelMap, tolerance: float = 0.0
     common borders. Pixels without a class get none.
 
     Args:
-        path: GeoPackage to write; the layer has its stem as name.
+        path: GeoPackage to write; the layer has its stem as name, after ``map_`` where a
+            GeoPackage's layer may not begin so.
         label_map: The map.
         tolerance: Corners are cut off whose triangle is smaller than its square, map units.
 
@@ -59,19 +63,23 @@ def write_polygons(path: str | Path, label_map: LabelMap, tolerance: float = 0.0
         The number of polygons.
 
     Raises:
-        ValueError: If the libraries are not installed, or the map cannot be read.
+        ValueError: If the libraries are not installed, the map cannot be read, or pyogrio would
+            write another file.
         OSError: If the file cannot be written.
     """
     check_library()
     check_tolerance(tolerance)
+    refuse_odd_name(path)
     from mobanet_mmseg.vectors.tracing import trace_polygons
 
     grid, names = label_map.grid, np.array(label_map.classes.names, object)
     areas, count = Areas(grid), 0
     # of an area, so that it means the same in any direction of a turned or stretched grid
     pixels = tolerance / abs(grid.transform.determinant) ** 0.5
+    name = Path(path).stem
+    name = f'map_{name}' if NO_LAYER.match(name) else name
     with whole_file(path, RuntimeError) as part:
-        layer = _Layer(part, Path(path).stem, label_map, areas.unit)
+        layer = _Layer(part, name, label_map, areas.unit)
         for polygons, labels in trace_polygons(label_map.read, grid.height, grid.width, pixels):
             known = labels != IGNORE_INDEX
             polygons, labels = polygons[known], labels[known]

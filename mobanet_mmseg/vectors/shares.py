@@ -1,5 +1,6 @@
 """Counts a label map: the area of each class, on the whole map and in the zones of a layer."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def write_statistics(path: str | Path, label_map: LabelMap) -> None:
     rows = []
     for label, name in [*enumerate(label_map.classes.names), (IGNORE_INDEX, NO_CLASS)]:
         row = {'class': label, 'name': name, 'pixels': int(counts.pixels[label])}
-        row |= {'area': _rounded(counts.areas[label]), 'unit': unit}
+        row |= {'area': _significant(counts.areas[label]), 'unit': unit}
         row['percent'] = None if label == IGNORE_INDEX else _rounded(counts.share(label))
         rows.append(row)
     write_text(path, to_csv(rows))
@@ -103,18 +104,21 @@ def write_zones(path: str | Path, label_map: LabelMap, zones: str) -> int:
     """
     features, crs = read_features(zones)
     placed = PlacedPolygons(zones, [geometry for geometry, _ in features], crs, label_map.grid)
-    unit = Areas(label_map.grid).unit
-    rows = []
+    unit, rows = Areas(label_map.grid).unit, []
+    names = label_map.classes.names
+    columns = [
+        f'percent_{name}' + (f'_{label}' if names.count(name) > 1 else '')
+        for label, name in enumerate(names)
+    ]
     each = zip(features, placed.geometries, placed.windows(), strict=True)
     for number, ((_, attributes), geometry, window) in enumerate(each, 1):
         counts = _count_zone(label_map, geometry, window)
         row: dict[str, Any] = {'zone': number}
-        row |= {f'zone_{name}': value for name, value in attributes.items()}
+        row |= {f'zone_{name}': _cell(value) for name, value in attributes.items()}
         row['pixels'] = int(counts.pixels[: len(label_map.classes)].sum())
         row['no_data'] = int(counts.pixels[IGNORE_INDEX])
-        row |= {'area': _rounded(counts.area), 'unit': unit}
-        names = enumerate(label_map.classes.names)
-        row |= {f'percent_{name}': _rounded(counts.share(label)) for label, name in names}
+        row |= {'area': _significant(counts.area), 'unit': unit}
+        row |= {name: _rounded(counts.share(label)) for label, name in enumerate(columns)}
         rows.append(row)
     write_text(path, to_csv(rows))
     return len(rows)
@@ -136,6 +140,15 @@ def _count_zone(label_map: LabelMap, geometry: Geometry, window: Window) -> Labe
         if inside.any():
             counts.add(label_map.read(part), part, inside)
     return counts
+
+
+def _cell(value: Any) -> Any:
+    """An attribute of a zone as a table has it: of lists and objects, which GeoJSON has, JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _significant(area: float) -> float:
+    return float(f'{area:.12g}')  # digits, not decimals: map units may be degrees or kilometres
 
 
 def _rounded(value: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mobanet_mmseg.rasters.label_maps import open_label_map
 from mobanet_mmseg.rasters.sources import files_behind
-from mobanet_mmseg.vectors.files import read_features
+from mobanet_mmseg.vectors.files import read_features, refuse_odd_name
 from mobanet_mmseg.vectors.geopackage import (
     ENDING,
     check_library,
@@ -88,7 +88,13 @@ def plan_sidecars(
                 'none for one beside the map.'
             )
         check_library()
+        refuse_odd_name(layer)
         check_tolerance(tolerance or 0.0)
+        if style and layer.with_suffix('') == path.with_suffix(''):
+            raise ValueError(
+                f'--polygons {layer} has the name of the map, so that {layer.with_suffix(".qml")} '
+                'would be the style of both: give another name, or leave --style out.'
+            )
     if zones is not None:
         read_features(zones)  # before anything is predicted
     planned = Sidecars(
@@ -128,14 +134,14 @@ def write_sidecars(label_map: str | Path, planned: Sidecars) -> list[str]:
         write_text(planned.style, raster_style(source.classes))
     if planned.statistics is not None:
         write_statistics(planned.statistics, source)
-    if planned.zones is not None:
-        count = write_zones(planned.zone_shares, source, planned.zones)
-        said[planned.zone_shares] = f': {count:,} zones'
     if planned.polygons is not None:
         count = write_polygons(planned.polygons, source, planned.tolerance)
         said[planned.polygons] = f': {count:,} polygons'
     if planned.polygon_style is not None:
         write_text(planned.polygon_style, polygon_style(source.classes))
+    if planned.zones is not None:  # which may lie elsewhere: the others are written by then
+        count = write_zones(planned.zone_shares, source, planned.zones)
+        said[planned.zone_shares] = f': {count:,} zones'
     return [f'{path}{said.get(path, "")}' for path in planned.files]
 
 

@@ -66,6 +66,8 @@ def test_a_mistake_is_one_sentence(tmp_path, monkeypatch):
         ((path, '--zones', tmp_path / 'none.gpkg'), 'none.gpkg does not exist'),
         ((tmp_path / 'none.tif', '--style'), 'none.tif does not exist'),
         ((path, '--polygons', tmp_path), 'ending in .gpkg'),
+        ((path, '--zones', path), 'is no vector file by its name: give one that ends in .geojson'),
+        ((path, '--polygons', tmp_path / 'map.gpkg', '--style'), 'would be the style of both'),
     ):
         assert said in sentence(monkeypatch, *arguments)
     assert [file.name for file in tmp_path.iterdir()] == ['map.tif']
@@ -102,3 +104,30 @@ def test_each_of_many_rasters_has_its_own(scene, monkeypatch):
     run_predict(monkeypatch, scene, *pairs, '--statistics')
     made = sorted(file.name for file in (folder / 'maps').glob('*.csv'))
     assert made == ['a_classes.csv', 'b_classes.csv', 'c_classes.csv']
+
+
+@pytest.mark.parametrize('name', ['a!b', 'bashrc;b', 'a\nb', 'a\udcff'])
+def test_polygons_are_written_where_they_are_asked_for_or_not_at_all(tmp_path, monkeypatch, name):
+    pytest.importorskip('pyogrio', reason='the extra "vector" is not installed')
+    monkeypatch.chdir(tmp_path)
+    path = write_label_map(tmp_path / 'map.tif')
+    (tmp_path / '.bashrc').write_text('mine')  # pyogrio cuts a name at ; and a hidden part has a .
+    for out in (f'{name}.gpkg', f'{name}/map.gpkg'):
+        if out != 'bashrc;b/map.gpkg':  # of folders only ! leads elsewhere
+            said = sentence(monkeypatch, path, '--polygons', out)
+            assert 'another file (such as ! or ;): give it another name' in said
+    assert (tmp_path / '.bashrc').read_text() == 'mine'
+    assert sorted(file.name for file in tmp_path.iterdir()) == ['.bashrc', 'map.tif']
+
+
+@pytest.mark.parametrize('name', ['[1]', '-x', 'gpkg_x', 'sqlite_x'])
+def test_a_map_may_have_a_name_that_no_layer_may_have(tmp_path, monkeypatch, name):
+    vectorize(monkeypatch, write_label_map(tmp_path / f'{name}.tif'), '--polygons')
+    assert read_layer(tmp_path / f'{name}_polygons.gpkg')[0]['name'] == f'map_{name}_polygons'
+
+
+def test_zones_that_lie_elsewhere_do_not_cost_the_polygons(tmp_path, monkeypatch):
+    path = write_label_map(tmp_path / 'map.tif')
+    zones = write_polygons(tmp_path, (square(90, 0, 99, 9), {}))
+    assert 'have no overlap' in sentence(monkeypatch, path, *ALL, '--zones', zones)
+    assert {*MADE} < {file.name for file in tmp_path.iterdir()}

@@ -271,3 +271,22 @@ def test_footprints_without_an_attribute_are_one_class(tmp_path):
         assert codes.classes.names == ('roof', *([background] if background else []))
     with pytest.raises(ValueError, match='give two names'):
         one_class('roof', 'roof')
+
+
+@pytest.mark.parametrize('name', ['z;a.gpkg', 'we!/z.gpkg'])
+def test_pyogrio_reads_the_file_that_was_looked_at(tmp_path, monkeypatch, name):
+    pytest.importorskip('pyogrio', reason='the extra "vector" is not installed')
+    monkeypatch.setattr('pyogrio.list_layers', lambda path: pytest.fail(f'opened {path}'))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b'SQLite format 3\0')
+    with pytest.raises(ValueError, match='would lead pyogrio to another file'):
+        read_features(str(tmp_path / name))
+
+
+@pytest.mark.parametrize('folder', ['we!', '{a}'])
+def test_an_archive_may_lie_in_an_odd_folder(tmp_path, folder):
+    path = write_polygons(tmp_path, (square(3, 2, 33, 24), dict(kind='a')))
+    (tmp_path / folder).mkdir()
+    with zipfile.ZipFile(tmp_path / folder / 'a.zip', 'w') as archive:
+        archive.write(path, 'a.geojson')
+    assert len(read_features(f'{tmp_path}/{folder}/a.zip')[0]) == 1

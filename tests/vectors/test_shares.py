@@ -1,12 +1,15 @@
 import csv
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rasterio.crs import CRS
 from rasterio.transform import Affine
-from scenes.label_maps import YARD, write_label_map
+from scenes.label_maps import CLASSES, YARD, write_label_map
 from scenes.pairs import EAST, NORTH, square, write_polygons
 
+from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.rasters.label_maps import open_label_map
 from mobanet_mmseg.vectors.shares import write_statistics, write_zones
 
@@ -104,3 +107,29 @@ def test_zones_of_a_map_without_a_crs_are_refused(tmp_path):
     zones = write_polygons(tmp_path, (square(0, 0, 9, 9), {}))
     with pytest.raises(ValueError, match=r'map\.tif has no CRS and .* has one'):
         shares(tmp_path, zones, transform=CELLS, crs=None)
+
+
+@pytest.mark.parametrize('more', [dict(bbox=[0, 0, 1, 2, 2, 1]), dict(bbox='abcd'), {}])
+def test_only_corners_say_where_a_zone_lies(tmp_path, more):
+    zones = write_polygons(tmp_path, (square(1, 1, 4, 4), dict(tags={'ü': [1]}, half='\ud800')))
+    content = json.loads(Path(zones).read_text())
+    geometry = content['features'][0]['geometry']
+    geometry |= more | {'geometry': {'type': 'Point', 'coordinates': [0, 0]}}
+    geometry['coordinates'] = [[(*place, None) for place in geometry['coordinates'][0]]]
+    Path(zones).write_text(json.dumps(content))
+    (zone,) = shares(tmp_path, zones, transform=CELLS)
+    assert (zone['pixels'], zone['zone_tags']) == ('9', '{"ü": [1]}')
+    assert zone['zone_half'] == '\\ud800'  # half a pair, which is no text
+
+
+def test_classes_of_one_name_keep_their_shares(tmp_path):
+    classes = Classes(('tree', ' ', 'tree'), CLASSES.palette)
+    zones = write_polygons(tmp_path, (square(1, 1, 4, 4), {}))
+    (zone,) = shares(tmp_path, zones, transform=CELLS, classes=classes)
+    assert float(zone['percent_tree_0']) == 0
+    assert float(zone['percent_1']) + float(zone['percent_tree_2']) == pytest.approx(100)
+
+
+def test_areas_in_large_units_are_not_rounded_away(tmp_path):
+    degrees = Affine(1e-6, 0, 13, 0, -1e-6, 52)  # of which no CRS tells
+    assert float(statistics(tmp_path, transform=degrees, crs=None)[0]['area']) == 20e-12
