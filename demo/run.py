@@ -127,9 +127,9 @@ def main() -> None:
     print(f'Took {time.monotonic() - begin:.0f} s.')
     for what, name in (('Label map: ', 'prediction.tif'), ('Picture:   ', 'prediction.png')):
         print(what + str(folder / 'work_dirs' / 'demo' / name))
-    print(
-        f'The same from Python, run in that folder: {Path(__file__).parent}/predict_from_python.py'
-    )
+    here = Path(__file__).parent
+    print(f'The same from Python, run in that folder: {here}/predict_from_python.py')
+    print(f'Step by step, as a notebook: {here}/mobanet_demo.ipynb')
     show(metrics)
 
 

@@ -4,6 +4,7 @@ The pages of the manual link to configs and code as they lie in the repository, 
 reader on GitHub follows. In the manual such a file is a page below ``source/``.
 """
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -77,8 +78,29 @@ def text_of(page: str) -> str:
     text = path.read_text(encoding='utf-8')
     if path.suffix == '.md':
         return text if name in LEAD_THE_NAVIGATION else UNLISTED + text
+    if path.suffix == '.ipynb':
+        return UNLISTED + notebook_page(text)
     language = LANGUAGES.get(path.suffix, 'text')
     return f'{UNLISTED}# `{name}`\n\n~~~~{language}\n{text.rstrip()}\n~~~~\n'
+
+
+def notebook_page(text: str) -> str:
+    """Lay a notebook out as a page: its text, its code, and what that said and drew.
+
+    Args:
+        text: The notebook, as it is saved.
+    """
+    parts = []
+    for cell in json.loads(text)['cells']:
+        source = ''.join(cell['source'])
+        parts.append(f'~~~~python\n{source}\n~~~~' if cell['cell_type'] == 'code' else source)
+        for output in cell.get('outputs', ()):
+            if 'text' in output:
+                parts.append(f'~~~~text\n{"".join(output["text"]).rstrip()}\n~~~~')
+            for kind, content in output.get('data', {}).items():
+                if kind.startswith('image/'):
+                    parts.append(f'![What it drew](data:{kind};base64,{"".join(content).strip()})')
+    return '\n\n'.join(parts)
 
 
 def links_in(markdown: str) -> Iterator[str]:

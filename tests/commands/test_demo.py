@@ -74,8 +74,11 @@ def test_the_demo_runs_commands_in_a_folder_that_it_makes(stand_in, tmp_path, mo
     shown = capfd.readouterr().out
     assert f'{tmp_path}/a b/work_dirs/demo/prediction.tif' in shown
     assert 'brings 40.0 points' in shown
-    script = re.search(r'Python, run in that folder: (.*)', shown)[1]
-    assert Path(script).samefile(ROOT / 'demo' / 'predict_from_python.py')
+    for told, file in (
+        ('Python, run in that folder', 'predict_from_python.py'),
+        ('as a notebook', 'mobanet_demo.ipynb'),
+    ):
+        assert Path(re.search(f'{told}: (.*)', shown)[1]).samefile(ROOT / 'demo' / file)
 
 
 def test_a_folder_that_the_demo_cannot_make_is_named(tmp_path, monkeypatch):
