@@ -385,11 +385,10 @@ def _why_unreadable(path: str, size: int, error: RasterioIOError) -> str:
             start = file.read(512).lower()
     except PermissionError:
         return _may_not_be_read(path)
+    except OSError:  # in an archive; GDAL says why
+        start = b''
     if b'<html' in start or b'<!doctype html' in start:
-        return (
-            f'{path} is a web page where a raster is expected: the download went wrong, get the '
-            'file again.'
-        )
+        return f'{path} is a web page where a raster is expected: download the file again.'
     return (
         f'{path} cannot be read as a raster (GDAL says: {error.__cause__ or error}); a GeoTIFF is '
         'expected: copy, download or convert it again.'

@@ -3,14 +3,17 @@
 They are its own, those beside it, and those that a VRT names.
 """
 
+import gzip
 import os
 import re
+import tarfile
 import warnings
 import zipfile
+import zlib
 from contextlib import suppress
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 from xml.etree import ElementTree
 
@@ -25,7 +28,17 @@ ARCHIVE = re.compile(r'(?:/vsi(?:zip|tar|gzip|7z|rar)/|(?:zip|tar|gzip)\+?\w*://
 NETWORK = re.compile(r'/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)|\b(?:https?|ftp|s3|gs)://')
 
 TILE_OF = 'TILE_OF_BANDS'  # tag of a tile: numbers of its bands in the raster that it was cut from
-UNREADABLE = (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+)
+PIXELS = ('GTiff', 'PNG', 'JPEG', 'JP2OpenJPEG', 'HFA', 'BMP')  # formats that name no other raster
 TEXT_BYTES = 256_000_000  # a longer text stands for no raster
 PIECE_BYTES = 64_000
 
@@ -187,9 +200,28 @@ def open_file(name: str) -> IO[bytes]:
         OSError: If it cannot be opened; also the others of ``UNREADABLE``.
     """
     path, place = Path(_plain(name)), file_on_disk(name)
-    if place is None or place == path:
+    kind = re.match(r'(?:/vsi)?(zip|tar|gzip)\b', name)
+    if place is None or (place == path and kind is None):
         return path.open('rb')
-    return zipfile.Path(place, path.relative_to(place).as_posix()).open('rb')
+    if kind is not None and kind[1] == 'gzip':
+        return gzip.open(place)
+    return _open_member(place, kind is not None and kind[1] == 'tar', path.relative_to(place))
+
+
+def _open_member(place: Path, in_tar: bool, inside: Path) -> IO[bytes]:
+    """Open a file in an archive as GDAL finds it: the first of its name, or the only one."""
+    if in_tar:
+        archive = tarfile.open(place)  # noqa: SIM115  (what is read keeps it open)
+        members = ((each.name, each) for each in archive if each.isfile())
+        open_one = archive.extractfile
+    else:
+        archive = zipfile.ZipFile(place)
+        members = ((each.filename, each) for each in archive.infolist() if not each.is_dir())
+        open_one = archive.open
+    for name, member in members:
+        if inside in (Path(), Path(PurePosixPath(name.replace('\\', '/')))):
+            return open_one(member)
+    raise KeyError(f'{place} has no {inside}')
 
 
 def _plain(name: str) -> str:
@@ -204,17 +236,43 @@ def _plain(name: str) -> str:
 
 def _text(name: str) -> bytes:
     """The text that stands for a raster, in a file or in a zip; nothing of a file of pixels."""
-    if file_on_disk(name) is None:  # GDAL takes the text itself, too
-        return name.encode() if name.lstrip().startswith('<') else b''
-    with suppress(*UNREADABLE), open_file(name) as file:
-        start = file.read(1024)
-        words = start.partition(b'\0')[0]  # which every format of pixels has soon
-        if b'<' not in words and b'{' not in words:
-            return b''
-        # piece by piece: a read of so many bytes takes their memory, however short the text is
-        pieces = islice(iter(partial(file.read, PIECE_BYTES), b''), TEXT_BYTES // PIECE_BYTES)
-        return start + b''.join(pieces)
-    return b''
+    if file_on_disk(name) is None:
+        if name.startswith('/vsi') and not name.startswith('/vsimem/'):
+            _refuse_unless_pixels(name)
+        return name.encode() if name.lstrip().startswith('<') else b''  # GDAL takes a text, too
+    try:
+        with open_file(name) as file:
+            start = file.read(1024)
+            words = start.partition(b'\0')[0]  # which every format of pixels has soon
+            if b'<' not in words and b'{' not in words:
+                return b''
+            # piece by piece: a read of so many bytes takes their memory, however short the text is
+            pieces = islice(iter(partial(file.read, PIECE_BYTES), b''), TEXT_BYTES // PIECE_BYTES)
+            return start + b''.join(pieces)
+    except UNREADABLE:
+        if ARCHIVE.fullmatch(name):
+            _refuse_unless_pixels(name)
+        return b''
+
+
+def _refuse_unless_pixels(name: str) -> None:
+    """Refuse what GDAL alone can read, where that might be a text that names addresses.
+
+    Raises:
+        ValueError: If it is in none of the formats that name nothing.
+    """
+    for driver in PIXELS:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', NotGeoreferencedWarning)
+                return rasterio.open(name, driver=driver).close()
+        except RasterioError as error:
+            if 'not recognized' not in str(error.__cause__ or error):  # not there, or damaged
+                return None
+    raise ValueError(
+        f'{name} is none of {", ".join(PIXELS)}, and whether it names addresses cannot be seen in '
+        'there: unpack it, and give the file.'
+    )
 
 
 def _address_in(name: str) -> str | None:

@@ -1,4 +1,6 @@
+import gzip
 import os
+import tarfile
 import threading
 import zipfile
 from functools import partial
@@ -170,6 +172,61 @@ def test_addresses_in_a_vrt_and_in_one_of_its_sources_are_not_fetched(tile, site
         with pytest.raises(ValueError, match=r"names '.*127\.0\.0\.1.*not fetched: give that"):
             read_info(raster)
     assert not asked
+
+
+def pack(path, file, name):
+    """Put a file into an archive."""
+    if '.tar' in path.name:
+        with tarfile.open(path, 'w:gz' if path.suffix == '.gz' else 'w') as archive:
+            archive.add(file, name)
+    elif path.suffix == '.gz':
+        path.write_bytes(gzip.compress(file.read_bytes()))
+    else:
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.write(file, name)
+            archive.writestr(name, 'GDAL reads the first one of a name')
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize(
+    ('name', 'archive', 'inside'),
+    [
+        ('/vsitar/{}/one.vrt', 'a.tar', 'one.vrt'),
+        ('tar://{}!one.vrt', 'a.tar.gz', './one.vrt'),
+        ('/vsitar/{}', 'a.tar', 'one.vrt'),
+        ('/vsigzip/{}', 'one.vrt.gz', ''),
+        ('/vsizip/{}/d/one.vrt', 'a.zip', './d/one.vrt'),
+        ('/vsizip/{}/one.vrt', 'we!/a.zip', 'one.vrt'),
+        ('/vsisubfile/0,{}', 'one.vrt', ''),
+        ('/vsizip/{{/vsizip/{}/a.zip}}/one.vrt', 'b.zip', 'a.zip'),
+    ],
+)
+def test_no_way_to_a_text_leads_past_the_look_at_its_addresses(tile, site, name, archive, inside):
+    root, asked = site
+    one, packed = write_vrt(tile.with_name('one.vrt'), f'{root}/a.tif', tile), tile.parent / archive
+    packed.parent.mkdir(exist_ok=True)
+    if packed != one:
+        if inside == 'a.zip':
+            pack(tile.with_name(inside), one, 'one.vrt')
+            one = tile.with_name(inside)
+        pack(packed, one, inside)
+    name = name.format(packed)
+    for raster in (name, write_vrt(tile.with_name('two.vrt'), name, tile)):
+        with pytest.raises((ValueError, FileNotFoundError), match='unpack|not fetched|not exist'):
+            read_info(raster)
+    assert not asked
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+def test_pixels_are_read_wherever_gdal_finds_them(tile):
+    pack(tile.with_name('a.tar'), tile, 'tile.tif')
+    names = (f'/vsitar/{tile.parent}/a.tar/tile.tif', f'/vsisubfile/0,{tile}')
+    for name in names:
+        assert read_info(name).count == 3
+    tile.with_name('b.txt').write_text('no raster')
+    pack(tile.with_name('b.zip'), tile.with_name('b.txt'), 'b.tif')
+    with pytest.raises(ValueError, match='cannot be read as a raster .GDAL says'):
+        read_info(f'/vsizip/{tile.parent}/b.zip/b.tif')
 
 
 @pytest.mark.parametrize('text', [WMS, WCS, STAC, WCS + '\0'])
