@@ -15,6 +15,7 @@ Patches, each of which does nothing where it is not needed:
   longer has; they are found without.
 - mmengine and mmcv ask ``pkgutil.find_loader``, which Python 3.14 no longer has, whether mmcv has
   compiled ops; it is put back.
+- mmseg's heads call a function for which mmseg itself warns; nobody else can do anything about it.
 """
 
 import builtins
@@ -22,6 +23,7 @@ import codecs
 import importlib.util
 import pkgutil
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.machinery import ModuleSpec
@@ -47,6 +49,7 @@ _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
 def patch_stack() -> None:
     """Make mmseg import under mmcv-lite, and checkpoints load without running code; idempotent."""
+    warnings.filterwarnings('ignore', '``build_loss`` would be deprecated', UserWarning)
     if importlib.util.find_spec('mmcv._ext') is None:
         stand_in_for_compiled_ops()
     allow_mmengine_checkpoints()

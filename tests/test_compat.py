@@ -1,6 +1,7 @@
 import importlib
 import pkgutil
 import threading
+import warnings
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -134,3 +135,14 @@ def test_the_loader_of_mmengines_fork_runs_no_code(tmp_path, capsys):
     with pytest.raises(Exception, match='weights_only'):
         mmengine.runner.checkpoint._safe_torch_load(tmp_path / 'evil.pth', map_location='cpu')
     assert 'never' not in capsys.readouterr().out
+
+
+def test_mmseg_does_not_warn_of_its_own_calls():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.resetwarnings()
+        patch_stack()
+        MODELS.build(dict(type='FCNHead', in_channels=4, channels=4, num_classes=3))
+        warnings.warn('another one', stacklevel=1)
+    said = [str(warning.message) for warning in caught]
+    assert not any('build_loss' in text for text in said)
+    assert said[-1] == 'another one'
