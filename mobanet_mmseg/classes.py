@@ -29,6 +29,9 @@ class Classes:
                 f'There are {len(names)} classes and {len(palette)} colours: give 1 to '
                 f'{IGNORE_INDEX} classes and one colour (red, green, blue) for each.'
             )
+        odd = next((colour for colour in palette if len(colour) != 3), None)
+        if odd is not None:
+            raise ValueError(f'The palette has {odd}: a colour is three numbers, red, green, blue.')
         object.__setattr__(self, 'names', tuple(map(str, names)))
         object.__setattr__(self, 'palette', tuple(tuple(map(int, colour)) for colour in palette))
 

@@ -14,3 +14,8 @@ def test_names_and_colours_travel_together():
 def test_colours_that_do_not_fit_are_refused(names, colours):
     with pytest.raises(ValueError, match=f'{names} classes and {colours} colours'):
         Classes(['a'] * names, [[0, 0, 0]] * colours)
+
+
+def test_a_colour_has_three_numbers():
+    with pytest.raises(ValueError, match='a colour is three numbers, red, green, blue'):
+        Classes(('a', 'b'), ((1, 2, 3), (1, 2, 3, 255)))

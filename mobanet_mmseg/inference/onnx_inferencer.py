@@ -54,6 +54,7 @@ class OnnxInferencer(PairInferencer):
     ) -> None:
         session = open_session(model, device)
         self.settings = settings = read_settings(session, model)
+        check_network(session, settings, model)
         self.modality = settings.modality if modality == 'both' else modality
         channels = settings.spec.modality_channels
         run = run_of(session, channels, _values_left_out(settings, self.modality))
@@ -118,8 +119,9 @@ def open_session(path: str | Path, device: str = 'auto') -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors, not that it leaves cores to others
+    provider = _provider(device)
     try:
-        return runtime.InferenceSession(str(path), options, providers=[_provider(device)])
+        return runtime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # each of its errors is a class of its own, of RuntimeError or not
         raise ValueError(
             f'{path} cannot be opened by onnxruntime ({str(error).splitlines()[0]}): give a file '
@@ -159,6 +161,35 @@ def read_settings(session: Any, path: str | Path) -> OnnxSettings:
             'it: give a file that tools/export_onnx.py wrote.'
         )
     return OnnxSettings.of_json(told[KEY], path)
+
+
+def check_network(session: Any, settings: OnnxSettings, path: str | Path) -> None:
+    """Refuse a network that is not the one that its file tells of.
+
+    Args:
+        session: From :func:`open_session`.
+        settings: What the file says of itself.
+        path: The file, for the sentence.
+
+    Raises:
+        ValueError: If it takes other images than told, or gives other logits.
+    """
+    optical, auxiliary = settings.spec.modality_channels
+    told = [optical, auxiliary] if auxiliary else [optical], [settings.out_channels]
+    for each, expected in zip((session.get_inputs(), session.get_outputs()), told, strict=True):
+        found = [(value.type, *value.shape) for value in each]
+        fits = len(found) == len(expected) and all(
+            kind == 'tensor(float)'
+            and len(shape) == 4
+            and (shape[1] == channels or not isinstance(shape[1], int))
+            and not any(isinstance(side, int) for side in shape[2:])
+            for (kind, *shape), channels in zip(found, expected, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f'{path} tells of {expected} channels of images of any size, but its network has '
+                f'{found}: it was changed after mobanet_mmseg exported it; export it anew.'
+            )
 
 
 def run_of(session: Any, channels: tuple[int, int], left_out: dict[int, float]) -> Any:

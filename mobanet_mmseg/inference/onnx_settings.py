@@ -1,6 +1,7 @@
 """What an exported model says of itself, as JSON among the metadata of its file."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 from mobanet_mmseg.classes import Classes
 from mobanet_mmseg.installation import how_to_install
 from mobanet_mmseg.modalities import AuxRange, Scaling, StackSpec
+from mobanet_mmseg.tiling.windows import Tiling
 
 KEY = 'mobanet_mmseg'  # of the metadata
 FORMAT = 1
@@ -65,11 +67,24 @@ class OnnxSettings:
         Raises:
             ValueError: If it is of another format.
         """
-        told = json.loads(text)
-        if told.pop('format', None) != FORMAT:
+        try:
+            told = json.loads(text)
+            version = told.pop('format', None)
+            if version == FORMAT:
+                settings = cls._of_dict(told)
+                settings._check()
+                return settings
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f'{path} was exported by another version of mobanet_mmseg: export it anew.'
-            )
+                f'{path} cannot be used, by what it says of itself ({type(error).__name__}: '
+                f'{error}): export it anew.'
+            ) from error
+        raise ValueError(
+            f'{path} was exported by another version of mobanet_mmseg: export it anew.'
+        )
+
+    @classmethod
+    def _of_dict(cls, told: dict[str, Any]) -> 'OnnxSettings':
         spec = told.pop('spec')
         aux_range = spec.pop('aux_range')
         scaling, percentages = aux_range.pop('scaling'), aux_range.pop('percentages')
@@ -85,6 +100,21 @@ class OnnxSettings:
                 **{key: _frozen(value) for key, value in spec.items()}, aux_range=aux_range
             ),
         )
+
+    def _check(self) -> None:
+        """Refuse what contradicts itself, which no export writes."""
+        channels, classes = self.spec.modality_channels, len(self.classes)
+        scaled = [*self.mean, self.temperature, self.threshold or 0.0]
+        if self.test_cfg.get('mode') == 'slide':
+            Tiling.of(self.test_cfg)
+        if len(self.mean) != sum(channels) or not all(map(math.isfinite, scaled)):
+            raise ValueError(f'{sum(channels)} channels have the means {self.mean}')
+        if not all(isinstance(band, int) for band in (*self.spec.img_bands, *self.spec.aux_bands)):
+            raise ValueError('bands are numbers')
+        if self.temperature <= 0 or self.modality not in ('both', 'rgb', 'aux'):
+            raise ValueError(f'temperature {self.temperature}, modality {self.modality!r}')
+        if classes != (self.out_channels if self.threshold is None else 2):
+            raise ValueError(f'{classes} classes of {self.out_channels} channels')
 
 
 def _frozen(value: Any) -> Any:

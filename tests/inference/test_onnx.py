@@ -1,5 +1,6 @@
 """An exported network gives torch's logits at any size, and predicts rasters without it."""
 
+import json
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS
 from scenes.models import tiny_model, tiny_vit
 from scenes.paths import ROOT
-from scenes.prediction import DATASET, LargestChannel, write_trained
+from scenes.prediction import CLASSES, DATASET, PALETTE, LargestChannel, write_trained
 from scenes.toy import toy
 
 from mobanet_mmseg import OnnxInferencer
@@ -202,3 +203,76 @@ def test_without_onnxruntime_a_sentence_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(ValueError, match=r"onnxruntime .*pip install -e '.*\[onnx\]'"):
         OnnxInferencer(tmp_path / 'm.onnx')
+
+
+TOLD = OnnxSettings(
+    classes=Classes(CLASSES, PALETTE),
+    spec=StackSpec(),
+    mean=(0.0,) * 4,
+    test_cfg=dict(mode='slide', crop_size=(16, 24), stride=(8, 12)),
+    needs_aux=True,
+    modality='both',
+    aux_kind='dsm',
+    temperature=1.0,
+    out_channels=4,
+    threshold=None,
+    precision='fp32',
+    source=('a.py', 'b.pth'),
+)
+
+
+def write_joined(path, told, kind=onnx.TensorProto.FLOAT, channels=(3, 1), sides=('H', 'W')):
+    """A file whose logits are its images, with what it is to say of itself."""
+    values = [
+        onnx.helper.make_tensor_value_info(name, kind, ['B', count, *sides])
+        for name, count in zip(('rgb', 'aux', 'logits'), (*channels, sum(channels)), strict=True)
+    ]
+    node = onnx.helper.make_node('Concat', ['rgb', 'aux'], ['logits'], axis=1)
+    graph = onnx.helper.make_graph([node], 'joined', values[:2], values[2:])
+    opsets = [onnx.helper.make_opsetid('', 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model.metadata_props.add(key='mobanet_mmseg', value=told)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_of_another_network_than_it_tells_of_is_refused(tmp_path):
+    path, told = tmp_path / 'm.onnx', TOLD.to_json()
+    OnnxInferencer(write_joined(path, told), device='cpu')
+    for odd in (
+        dict(kind=onnx.TensorProto.FLOAT16),
+        dict(channels=(2, 2)),
+        dict(channels=(3, 2)),
+        dict(sides=(32, 32)),
+    ):
+        with pytest.raises(ValueError, match='but its network has .*export it anew'):
+            OnnxInferencer(write_joined(path, told, **odd), device='cpu')
+    with pytest.raises(ValueError, match='^onnxruntime has no device'):
+        OnnxInferencer(write_joined(path, told), device='tpu')
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(classes=dict(names=['a', 'b'], palette=[[0, 0, 0]] * 2)),
+        dict(classes=dict(names=CLASSES, palette=[[0, 0, 0]])),
+        dict(classes=dict(names=CLASSES, palette=[[0, 0]] * 4)),
+        dict(classes=['a']),
+        dict(spec={}),
+        dict(mean=[0]),
+        dict(temperature=0),
+        dict(modality='all'),
+        dict(test_cfg=None),
+        dict(test_cfg=dict(mode='slide')),
+        dict(test_cfg=dict(mode='slide', crop_size=[16], stride=[-8])),
+        dict(out_channels='4'),
+        dict(other=1),
+    ],
+)
+def test_what_a_file_says_of_itself_is_one_sentence_if_it_is_of_no_use(change):
+    text = json.dumps({**json.loads(TOLD.to_json()), **change})
+    with pytest.raises(ValueError, match='^m.onnx cannot be used, by what it says of itself'):
+        OnnxSettings.of_json(text, 'm.onnx')
+    for text in ('{', 'null', '[]', '[' * 100_000):
+        with pytest.raises(ValueError, match='^m.onnx cannot be used'):
+            OnnxSettings.of_json(text, 'm.onnx')
