@@ -86,9 +86,10 @@ def sentence_of(error: Exception) -> str | None:
             'randomness.deterministic out of the config.'
         )
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if isinstance(error, ValueError) and (
-        _is_of_reader(frames[-1]) or (_is_ours(frames[-1]) and _raised_on_purpose(error))
-    ):
+    refused = isinstance(error, ValueError) or type(error) is RuntimeError  # no subclass of it
+    if refused and _is_ours(frames[-1]) and _raised_on_purpose(error):
+        return str(error)
+    if isinstance(error, ValueError) and _is_of_reader(frames[-1]):
         return str(error)
     return _mistake_of_config(error, frames)
 

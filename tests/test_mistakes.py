@@ -21,6 +21,12 @@ def test_what_the_package_refuses_ends_in_its_sentence():
         refuse_twice(['a', 'a'], 'split')
 
 
+def test_what_the_package_finds_that_cannot_run_ends_in_its_sentence():
+    refusing = compile("raise RuntimeError('No weights.')", str(PACKAGE / 'models.py'), 'exec')
+    with pytest.raises(SystemExit, match='^error: No weights'), ending_in_one_sentence():
+        exec(refusing)
+
+
 def test_a_missing_file_ends_in_its_sentence(tmp_path):
     with pytest.raises(SystemExit, match=r'^error: .*none\.txt'), ending_in_one_sentence():
         (tmp_path / 'none.txt').read_text()
