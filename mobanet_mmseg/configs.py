@@ -120,6 +120,9 @@ def check_sections(config: Config) -> None:
                 f'{config.filename}: {name} is {found!r}, where settings belong: give a '
                 'dict(type=...), or those of its keys that change.'
             )
+        loader = config.get(name.partition('.')[0]) if name.endswith('.dataset') else None
+        if loader is not None and 'dataset' in loader and found is None:
+            raise ConfigFileError(f'{config.filename}: {name} is None, where a dataset belongs.')
         if isinstance(found, list | tuple) and name in SECTIONS:
             raise ConfigFileError(
                 f'{config.filename}: {name} is a list, where a dict belongs: give each its name, '

@@ -24,7 +24,12 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mobanet_mmseg.signatures import misfits, near_argument, unknown_argument
+from mobanet_mmseg.signatures import (
+    misfits,
+    near_argument,
+    takes_argument,
+    unknown_argument,
+)
 
 PACKAGE = Path(__file__).parent
 BUILDERS = ('mmengine', 'mmseg', 'mmcv', 'mmpretrain', 'torch')  # of what configs name
@@ -73,8 +78,6 @@ def sentence_of(error: Exception) -> str | None:
     text = str(error.__cause__ or error)
     if 'Traceback (most recent call last)' in text:
         return _said_by_other_process(error, text)
-    if isinstance(error, FloatingPointError):
-        return str(error)
     if isinstance(error, OSError):
         named = error.filename is not None and error.strerror is not None
         return f'{error.filename}: {error.strerror}.' if named else str(error)
@@ -86,7 +89,8 @@ def sentence_of(error: Exception) -> str | None:
             'randomness.deterministic out of the config.'
         )
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    refused = isinstance(error, ValueError) or type(error) is RuntimeError  # no subclass of it
+    refused = isinstance(error, ValueError | FloatingPointError)
+    refused |= type(error) is RuntimeError  # no subclass of it
     if refused and _is_ours(frames[-1]) and _raised_on_purpose(error):
         return str(error)
     if isinstance(error, ValueError) and _is_of_reader(frames[-1]):
@@ -121,12 +125,18 @@ def find_libraries() -> list[Path]:
 LIBRARIES = find_libraries()
 
 
+def _file_of(frame: FrameType) -> Path:
+    """Where a frame's code lies; that of Cython, or of a dataclass, says so of its module alone."""
+    path = Path(frame.f_code.co_filename)
+    return path if path.is_absolute() else Path(frame.f_globals.get('__file__') or path)
+
+
 def _is_ours(frame: FrameType) -> bool:
-    return Path(frame.f_code.co_filename).is_relative_to(PACKAGE)
+    return _file_of(frame).is_relative_to(PACKAGE)
 
 
 def _is_of_library(frame: FrameType) -> bool:
-    path = Path(frame.f_code.co_filename)
+    path = _file_of(frame)
     of_library = any(path.is_relative_to(library) for library in LIBRARIES)
     return of_library and not _is_ours(frame)
 
@@ -156,6 +166,9 @@ def _mistake_of_config(error: Exception, frames: list[FrameType]) -> str | None:
     if not builds:
         return None
     settings = [found for index in builds if (found := _settings(frames[index])) is not None]
+    own = [f for f in frames[builds[0] :] if not _is_ours(f) and not _is_of_library(f)]
+    if own and settings and not any(part == settings[-1] for _, part in _paths(config)):
+        return None  # of what a class of the user's own has made up
     place = f'{name}, {_key(config, settings[-1])}' if settings else name
     return (
         _unknown_setting(error, place, frames[builds[-1]], settings)
@@ -172,8 +185,10 @@ def _unknown_setting(
     if name is None or not any(name in part for each in settings for part in _dicts(each)):
         return None
     built = building.f_locals.get('obj_cls')
+    if takes_argument(built, name):  # what it calls with it does not: its bug
+        return None
     near = near_argument(built, name)
-    hint = f'is {near!r} meant?' if near else 'correct it, or remove it.'
+    hint = f'is {near!r} meant?' if near not in (None, name) else 'correct it, or remove it.'
     return f'{place}: {getattr(built, "__name__", "nothing there")} takes no {name!r}: {hint}'
 
 
@@ -199,6 +214,8 @@ def _refused_by_library(error: Exception, place: str, frames: list[FrameType]) -
     if isinstance(error, KeyError) and len(frames) == 1 and isinstance(kind, str):
         near = get_close_matches(kind, _registered(registry), n=1)
         hint = f'is {near[0]!r} meant?' if near else 'is it imported (custom_imports)?'
+        if near == [kind]:
+            hint = f'it is in another scope, correct default_scope (here {registry.scope!r}).'
         return f'{place}: nothing is registered as {kind!r} among the {registry.name}s: {hint}'
     if isinstance(error, KeyError) and len(frames) == 1 and '"type"' in str(error):
         return f'{place}: it says no type: say which class it is, as in dict(type=...).'
@@ -229,6 +246,8 @@ def _is_building(frame: FrameType) -> bool:
 
 def _settings(frame: FrameType) -> Mapping | None:
     """What of the config is made into something in a frame."""
+    if frame.f_code.co_name == '__init__' and RUNNERS.search(frame.f_code.co_filename):
+        return None  # it gets all parts
     names = ('cfg', *frame.f_code.co_varnames[:2])  # runners' functions call theirs by what it is
     values = (frame.f_locals.get(name) for name in names)
     return next((value for value in values if isinstance(value, Mapping)), None)

@@ -45,6 +45,19 @@ def unknown_argument(error: TypeError) -> str | None:
     return None if found is None else found[2]
 
 
+def takes_argument(function: Any, name: str) -> bool:
+    """Whether a function or a class names an argument, be its parents as they may.
+
+    Args:
+        function: The function or class; of anything else the answer is no.
+        name: The argument.
+    """
+    try:
+        return name in signature(function).parameters
+    except (TypeError, ValueError):  # of a class that is written in C
+        return False
+
+
 def near_argument(function: Any, name: str) -> str | None:
     """Find the argument that was meant.
 
@@ -80,6 +93,8 @@ def misfits(frame: FrameType) -> Iterator[Misfit]:
         if taken is None or name not in frame.f_locals:
             continue
         kind = _kind(frame.f_locals[name])
+        if kind == 'a truth value' and 'a number' in taken:
+            continue  # which Python takes as one
         if kind is not None and kind not in taken:
             words = ' or '.join(sorted(taken))
             yield Misfit(code.co_qualname, name, frame.f_locals[name], words)

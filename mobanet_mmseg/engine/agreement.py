@@ -110,7 +110,8 @@ def _heads(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _workers(split: Split) -> Iterator[str]:
-    if split.loader.get('batch_size', 1) < 1:
+    size = split.loader.get('batch_size', 1)
+    if not isinstance(size, int) or size < 1:
         yield (
             f'{split.name}_dataloader.batch_size is {split.loader.batch_size}: give the samples of '
             'a batch, 1 or more.'

@@ -100,7 +100,14 @@ class Tiling:
         Args:
             test_cfg: ``crop_size`` and ``stride``, as in MMSeg, and the optional ``batch_size``
                 and ``blend``.
+
+        Raises:
+            ValueError: If these are none of their kind, or as the class says.
         """
+        for key in ('crop_size', 'stride'):
+            sides = test_cfg[key]
+            if not isinstance(sides, Sequence) or [type(side) for side in sides] != [int, int]:
+                raise ValueError(f'test_cfg has {key}={sides!r}: give it as (height, width).')
         return cls(
             window=tuple(test_cfg['crop_size']),
             stride=tuple(test_cfg['stride']),

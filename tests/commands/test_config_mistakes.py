@@ -2,6 +2,7 @@
 
 import mmengine.config.config
 import mmengine.runner.runner
+import numpy as np
 import pytest
 import torch
 from mmseg.registry import MODELS
@@ -63,6 +64,12 @@ def sentence(run, *words) -> str:
         ('default_hooks.logger.type=LogHook', "is 'LoggerHook' meant?"),
         ('default_hooks.mine.a=1', 'default_hooks.mine: it says no type'),
         ('launcher=pytorch', '--launcher pytorch finds no RANK'),
+        ('train_dataloader.batch_size=many', 'train_dataloader.batch_size is many: give'),
+        ('train_dataloader.dataset=None', 'train_dataloader.dataset is None, where a dataset'),
+        ('model.test_cfg.crop_size=5', 'test_cfg has crop_size=5: give it as (height, width)'),
+        ('log_level=LOUD', 'config.py: KeyError: LOUD'),
+        ('randomness.seed=abc', 'config.py: TypeError: Cannot cast'),
+        ('default_scope=mmsegg', "it is in another scope, correct default_scope (here 'mm"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_sentence(train, option, said):
@@ -131,10 +138,41 @@ class BrokenNeck(torch.nn.Module):
         self.scale = {}[scale]
 
 
-def test_a_bug_of_the_users_own_class_keeps_its_traceback(train, folder):
-    neck = "model = dict(neck=dict(_delete_=True, type='BrokenNeck', scale=1))\n"
+@MODELS.register_module()
+class MisspeltNeck(torch.nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        torch.nn.Identity.forward(self, scale=scale)  # which takes no scale
+
+
+@MODELS.register_module()
+class ForgetfulNeck(torch.nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        MODELS.build(dict(type='DGFMNeck', in_channels=scale))  # without out_channels
+
+
+@MODELS.register_module()
+class DividingNeck(torch.nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        with np.errstate(all='raise'):
+            self.scale = np.float64(scale) / np.float64(0)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'error', 'said'),
+    [
+        ('BrokenNeck', KeyError, '1'),
+        ('MisspeltNeck', TypeError, 'scale'),
+        ('ForgetfulNeck', TypeError, 'out_channels'),
+        ('DividingNeck', FloatingPointError, 'divide by zero'),
+    ],
+)
+def test_a_bug_of_the_users_own_class_keeps_its_traceback(train, folder, kind, error, said):
+    neck = f"model = dict(neck=dict(_delete_=True, type='{kind}', scale=1))\n"
     (folder / 'mine.py').write_text("_base_ = ['config.py']\n" + neck)
-    with pytest.raises(KeyError, match='1'):
+    with pytest.raises(error, match=said):
         train('mine.py')
 
 
