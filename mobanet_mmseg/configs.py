@@ -33,9 +33,18 @@ def config_path(path: str, filename: str) -> tuple[str, str | None]:
 
     Returns:
         The path and the scope of what the config builds: mmseg's, as the config itself says.
+
+    Raises:
+        ConfigFileError: If the entry is no text.
+        FileNotFoundError: If it names no config of this package.
     """
+    if not isinstance(path, str):
+        raise ConfigFileError(f'{filename}: _base_ is {path!r}, where a name of a file belongs.')
     if path.startswith(f'{PACKAGE}::'):
-        return str(find_config(path)), None
+        try:
+            return str(find_config(path)), None
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{filename}: {error}') from error
     return _mmengine_config_path(path, filename)
 
 
@@ -205,9 +214,11 @@ def copy_config(name: str, folder: str | Path) -> list[Path]:
         raise ValueError(f'{name} is a file of your own: copy it yourself.')
     copies = {source: Path(folder) / source.relative_to(home) for source in inherited(path)}
     for source, copy in copies.items():
-        if copy.exists() and copy.read_bytes() != source.read_bytes():
+        led_away = copy.is_symlink() and not copy.exists()  # a copy would be made where it leads
+        if led_away or (copy.exists() and copy.read_bytes() != source.read_bytes()):
             raise ValueError(f'{copy} is there already, with other content: give another folder.')
     for source, copy in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
+        if not copy.exists():  # else it is the same, or the package's own
+            shutil.copyfile(source, copy)
     return list(copies.values())

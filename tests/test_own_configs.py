@@ -11,7 +11,7 @@ from scenes.paths import ROOT
 
 from mobanet_mmseg import MultimodalInferencer
 from mobanet_mmseg.compat import get_installed_path, is_installed
-from mobanet_mmseg.configs import config_names, copy_config, find_config
+from mobanet_mmseg.configs import CONFIGS, config_names, copy_config, find_config, read_config
 
 POTSDAM = ROOT / 'configs' / 'mobanet' / 'potsdam_dinov2_b.py'
 
@@ -84,6 +84,28 @@ def test_a_copy_with_its_bases_is_the_same_config(tmp_path):
     with pytest.raises(ValueError, match='is there already, with other content'):
         copy_config('mobanet/demo.py', tmp_path)
     assert written[-1].read_text() == '# changed\n'
+
+
+def test_a_copy_is_made_where_it_is_asked_for(tmp_path):
+    (tmp_path / 'mobanet').mkdir()
+    (tmp_path / 'mobanet' / 'demo.py').symlink_to(tmp_path / 'elsewhere.py')
+    with pytest.raises(ValueError, match='is there already'):
+        copy_config('mobanet/demo.py', tmp_path)
+    assert not (tmp_path / 'elsewhere.py').exists()
+    copy_config('mobanet/demo.py', CONFIGS)  # onto itself
+
+
+@pytest.mark.parametrize(
+    ('base', 'said'),
+    [
+        ('5', 'mine.py: _base_ is 5, where a name of a file belongs'),
+        ("'mobanet_mmseg::../../x.py'", r'mine\.py: .*x\.py is neither a file nor a config'),
+    ],
+)
+def test_a_base_that_is_none_is_named_with_the_file_that_inherits_it(tmp_path, base, said):
+    (tmp_path / 'mine.py').write_text(f'_base_ = {base}\n')
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        read_config(tmp_path / 'mine.py')
 
 
 def test_a_file_of_ones_own_is_not_copied(tmp_path):
