@@ -17,6 +17,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mobanet_mmseg.configs import find_config
 from mobanet_mmseg.experiments.paper import COMPONENTS
 
 MODALITIES = ('both', 'rgb', 'aux')
@@ -134,14 +135,13 @@ class Study:
         """Read a study.
 
         Args:
-            path: Its file.
+            path: Its file, or the name of one of the package's, such as ``studies/city.py``.
 
         Raises:
             FileNotFoundError: If it, or a config that it names, is missing.
             ValueError: If it says what no study has, or lacks what each one has.
         """
-        if not path.is_file():
-            raise FileNotFoundError(f'There is no study {path}.')
+        path = find_config(path)
         given = Config.fromfile(path).to_dict()
         known = {each.name for each in fields(cls)} - {'path'}
         _check_keys(given, known, f'{path} has')
@@ -208,17 +208,17 @@ def _make(kind: type, key: str, given: Mapping[str, Any], path: Path) -> Any:
 
 
 def _find_config(name: str | None, path: Path, who: str) -> Path | None:
-    """Find a config that a study names: from its folder, or else from the working directory."""
+    """Find a config that a study names: from its folder, the working directory or the package."""
     if name is None:
         return None
-    places = (path.parent / name, Path(name))
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(
-        f'{who} names the config {name}, which is neither at {places[0]} nor '
-        f'at {places[1].absolute()}.'
-    )
+    beside = path.parent / name
+    try:
+        return beside if beside.is_file() else find_config(name)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'{who} names the config {name}, which is neither at {beside} nor at '
+            f'{Path(name).absolute()} nor one of the package.'
+        ) from None
 
 
 def _check_keys(given: Mapping[str, Any], known: set[str], who: str) -> None:

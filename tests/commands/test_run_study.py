@@ -95,6 +95,6 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, options, sentence):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=f'^{sentence}'):
         run_tool(monkeypatch, TOOL, study, *options)
-    with pytest.raises(SystemExit, match=r'^error: There is no study nowhere\.py'):
+    with pytest.raises(SystemExit, match=r'^error: nowhere\.py is neither a file'):
         run_tool(monkeypatch, TOOL, 'nowhere.py')
     assert not (tmp_path / 'work_dirs').exists()

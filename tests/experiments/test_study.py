@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -168,10 +169,22 @@ def test_what_no_study_is_is_refused(tmp_path, changes, sentence):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'There is no study .*nowhere\.py'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.py is neither a file'):
         Study.read(tmp_path / 'nowhere.py')
     with pytest.raises(FileNotFoundError, match=r'The study names the config none\.py, which is'):
         read(tmp_path, config='none.py')
+
+
+def test_the_packages_own_studies_are_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Study.read(Path('studies/city')).title == Study.read(STUDIES / 'city.py').title
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'mobanet_mmseg::_base_/studies/mobanet.py'\n"
+        "config = 'mobanet/potsdam_dinov2_b.py'\n"
+        "datasets = dict(vaihingen=dict(config='_base_/datasets/isprs_vaihingen.py'))\n"
+    )
+    mine = Study.read(Path('mine.py'))
+    assert mine.config.samefile(ROOT / 'configs/mobanet/potsdam_dinov2_b.py')
 
 
 @pytest.mark.parametrize(

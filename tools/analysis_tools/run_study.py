@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
         description='Ablations and tests without a modality, over seeds; resumable',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument('study', type=Path, help='its file, such as configs/studies/potsdam.py')
+    parser.add_argument('study', type=Path, help='its file, or a name such as studies/potsdam.py')
     parser.add_argument(
         '--work-dir',
         type=Path,
