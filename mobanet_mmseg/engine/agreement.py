@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
+from mmseg.models import EncoderDecoder
 from mmseg.registry import METRICS, MODELS
 
 from mobanet_mmseg.classes import IGNORE_INDEX
@@ -82,6 +83,7 @@ def disagreements(config: Config, splits: Sequence[str]) -> list[str]:
         *_losses(model),
         *(text for split in used for text in _channels(model, split)),
         *_maps(model),
+        *_mode(model),
         *(text for split in used if split.name != 'train' for text in _sizes(split)),
     ]
     if 'train' in splits:
@@ -159,6 +161,15 @@ def _ignored(heads: dict[str, dict[str, Any]]) -> Iterator[str]:
             f'{_settings(wrong)}, but the datasets mark pixels without a label by {IGNORE_INDEX}: '
             'leave ignore_index out there.'
         )
+
+
+def _mode(model: dict[str, Any]) -> Iterator[str]:
+    """Look at what MMSegmentation's own segmentors ask for when they first validate."""
+    kind, mode = model.get('type'), (model.get('test_cfg') or {}).get('mode', 'whole')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    asks = getattr(kind, 'inference', None) is EncoderDecoder.inference
+    if asks and mode not in ('slide', 'whole'):
+        yield f"model.test_cfg.mode is {mode!r}: give 'slide' or 'whole'."
 
 
 def _losses(model: dict[str, Any]) -> Iterator[str]:

@@ -67,6 +67,7 @@ def sentence(run, *words) -> str:
         ('train_dataloader.batch_size=many', 'train_dataloader.batch_size is many: give'),
         ('train_dataloader.dataset=None', 'train_dataloader.dataset is None, where a dataset'),
         ('model.test_cfg.crop_size=5', 'test_cfg has crop_size=5: give it as (height, width)'),
+        ('model.test_cfg.mode=tiles', "model.test_cfg.mode is 'tiles': give 'slide' or 'whole'"),
         ('log_level=LOUD', 'config.py: KeyError: LOUD'),
         ('randomness.seed=abc', 'config.py: TypeError: Cannot cast'),
         ('default_scope=mmsegg', "it is in another scope, correct default_scope (here 'mm"),
