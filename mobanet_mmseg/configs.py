@@ -9,6 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mobanet_mmseg.installation import LIBRARIES
+
 PACKAGE = 'mobanet_mmseg'
 SECTIONS = ('model', 'optim_wrapper', 'default_hooks', 'train_cfg', 'val_cfg', 'test_cfg')
 LOADER = ('dataset', 'sampler')
@@ -165,6 +167,10 @@ def _is_own_bug(error: Exception) -> bool:
     return path.is_relative_to(Path(__file__).parent) and not path.is_relative_to(CONFIGS)
 
 
+def _is_of_library(name: str) -> bool:
+    return any(Path(name).is_relative_to(folder) for folder in LIBRARIES)
+
+
 def _told(error: Exception) -> str:
     """What an error says, and which line of which config it is about."""
     if isinstance(error, ImportError) and error.__cause__ is not None:  # MMEngine's says sys.path
@@ -175,7 +181,7 @@ def _told(error: Exception) -> str:
     lines = [
         f'line {line} of {frame.f_code.co_filename}: '
         for frame, line in walk_tb(error.__traceback__)
-        if frame.f_code.co_name == '<module>' and 'site-packages' not in frame.f_code.co_filename
+        if frame.f_code.co_name == '<module>' and not _is_of_library(frame.f_code.co_filename)
     ]
     said = shorten(str(error), LONGEST).rstrip('.')
     kind = '' if isinstance(error, SyntaxError) else f'{type(error).__name__}: '

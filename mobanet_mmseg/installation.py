@@ -1,4 +1,4 @@
-"""Says which packages are missing or lie over each other's files, and how to install them.
+"""Says which packages are missing or lie over each other's files, where, and how to install them.
 
 The forks ``onedl-*``, and ``mmcv`` and ``mmcv-lite``, install into folders of the same names.
 """
@@ -8,6 +8,7 @@ import warnings
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
+from sysconfig import get_path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -77,3 +78,19 @@ def installed_over_each_other(name: str) -> list[str]:
         if any(distributions(name=distribution, path=[str(folder)]))
     ]
     return found if len(found) > 1 else []
+
+
+def find_libraries() -> list[Path]:
+    """Folders of libraries' code.
+
+    Returns:
+        Python's own and those that it installs into, and the packages that build what a config
+        names, wherever they lie: beside a checkout, on ``PYTHONPATH``, in a user's folder.
+    """
+    folders = {get_path(name) for name in ('stdlib', 'purelib', 'platlib')}
+    for spec in filter(None, map(find_spec, (*DISTRIBUTIONS, 'torch'))):
+        folders.update(spec.submodule_search_locations or ())
+    return [Path(folder) for folder in folders]
+
+
+LIBRARIES = find_libraries()

@@ -14,9 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from dis import opname
-from importlib.util import find_spec
 from pathlib import Path
-from sysconfig import get_path
 from textwrap import shorten
 from traceback import walk_tb
 from types import FrameType
@@ -24,6 +22,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mobanet_mmseg.installation import LIBRARIES
 from mobanet_mmseg.signatures import (
     misfits,
     near_argument,
@@ -32,7 +31,6 @@ from mobanet_mmseg.signatures import (
 )
 
 PACKAGE = Path(__file__).parent
-BUILDERS = ('mmengine', 'mmseg', 'mmcv', 'mmpretrain', 'torch')  # of what configs name
 READERS = ('rasterio', 'pyogrio', 'pyproj', 'PIL', 'json', 'csv', 'codecs', 'encodings')  # of files
 # where MMEngine makes something of a config; runners build their loops only when they start
 RUNNERS = re.compile(r'mmengine/(runner/(runner|_flexible_runner)|_strategy/\w+)\.py$')
@@ -107,22 +105,6 @@ def _said_by_other_process(error: Exception, text: str) -> str | None:
         *_, sentence = re.split(rf'^(?:[\w.]+\.)?{name}: ', text.strip().strip('"'), flags=re.M)
         return sentence.strip()
     return None
-
-
-def find_libraries() -> list[Path]:
-    """Folders of libraries' code.
-
-    Returns:
-        Python's own and those that it installs into, and the packages that build what a config
-        names, wherever they lie: beside a checkout, on ``PYTHONPATH``, in a user's folder.
-    """
-    folders = {get_path(name) for name in ('stdlib', 'purelib', 'platlib')}
-    for spec in filter(None, map(find_spec, BUILDERS)):
-        folders.update(spec.submodule_search_locations or ())
-    return [Path(folder) for folder in folders]
-
-
-LIBRARIES = find_libraries()
 
 
 def _file_of(frame: FrameType) -> Path:

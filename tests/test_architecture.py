@@ -13,8 +13,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # The floors, from the ground; a folder imports itself and what lies on the floors below.
 FLOORS = (
-    {'classes', 'configs', 'installation', 'launchers', 'signatures', 'writing'},
-    {'downloads', 'folders', 'mistakes'},
+    {'classes', 'installation', 'launchers', 'signatures', 'writing'},
+    {'configs', 'downloads', 'folders', 'mistakes'},
     {'compat', 'modalities', 'tiling', 'weights'},
     {'rasters', 'models'},
     {'datasets', 'evaluation', 'visualization', 'vectors'},

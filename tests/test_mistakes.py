@@ -10,7 +10,7 @@ import torch
 from rasterio.crs import CRS
 from torch.utils.data import DataLoader, Dataset
 
-from mobanet_mmseg import mistakes
+from mobanet_mmseg import installation
 from mobanet_mmseg.datasets.multimodal import refuse_twice
 from mobanet_mmseg.mistakes import PACKAGE, ending_in_one_sentence
 
@@ -93,8 +93,8 @@ def test_a_lack_of_memory_says_what_to_lower():
 
 
 def test_libraries_are_known_where_they_are_not_installed_among_the_others(monkeypatch):
-    monkeypatch.setattr(mistakes, 'get_path', lambda name: f'/nowhere/{name}')
-    elsewhere = mistakes.find_libraries()
+    monkeypatch.setattr(installation, 'get_path', lambda name: f'/nowhere/{name}')
+    elsewhere = installation.find_libraries()
     for library in (mmengine, mmseg, torch):
         assert any(Path(library.__file__).is_relative_to(folder) for folder in elsewhere)
     assert not any(PACKAGE.is_relative_to(folder) for folder in elsewhere)
